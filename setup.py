@@ -1,0 +1,56 @@
+"""Builds the two extensions; everything else about the package is in pyproject.toml.
+
+FORKPROXY_SANITIZE=1 compiles them with AddressSanitizer and UBSan, FORKPROXY_DEBUG=1 without optimisation.
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+FLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function"]
+LINK: list[str] = []
+if os.environ.get("FORKPROXY_DEBUG"):
+    FLAGS = ["-std=gnu11", "-O0", "-g", "-Wall"]
+if os.environ.get("FORKPROXY_SANITIZE"):
+    FLAGS += ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
+    LINK += ["-fsanitize=address,undefined"]
+
+EXTENSIONS = [
+    Extension(
+        "forkproxy.signalling._pjsip",
+        ["ext/pjsip/engine.pyx"],
+        include_dirs=["ext/pjsip"],
+        depends=["ext/pjsip/abi.h", "ext/pjsip/pjsip.pxd"],
+        libraries=["dl"],
+        extra_compile_args=FLAGS,
+        extra_link_args=LINK,
+    ),
+    Extension(
+        "forkproxy.media._relay",
+        ["ext/media/relay.pyx"],
+        include_dirs=["ext/media"],
+        libraries=["pthread"],
+        extra_compile_args=FLAGS,
+        extra_link_args=LINK,
+    ),
+]
+
+if __name__ == "__main__":
+    if sys.platform != "linux":
+        raise SystemExit("forkproxy builds on Linux only: PJSIP's wheel and the relay's epoll are Linux's")
+    setup(
+        ext_modules=cythonize(
+            EXTENSIONS,
+            include_path=["ext"],
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "initializedcheck": False,
+                "cdivision": True,
+                "embedsignature": True,
+            },
+        )
+    )

@@ -1,0 +1,1 @@
+"""The api listener: health and figures over HTTP."""

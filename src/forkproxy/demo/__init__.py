@@ -1,0 +1,1 @@
+"""`forkproxy demo`: a forked call on one machine with nothing else."""

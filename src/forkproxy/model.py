@@ -1,0 +1,143 @@
+"""The values that the packages hand to one another: all frozen, none knows a package.
+
+Tracks are named from the call leg that a stream belongs to: `inbound` is what that party says,
+`outbound` is what it hears (twilio.com/docs/voice/twiml/stream).
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+from typing import NamedTuple
+
+FRAME_MS = 20
+"""The length of a tap's frame in milliseconds."""
+FRAME_BYTES = 160
+"""The length of a tap's frame in octets: mu-law, 8,000 Hz, one channel."""
+
+
+class Track(StrEnum):
+    """One direction of a leg's audio."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Tracks(StrEnum):
+    """The choice of tracks as flows and TwiML spell it."""
+
+    INBOUND = "inbound_track"
+    OUTBOUND = "outbound_track"
+    BOTH = "both_tracks"
+
+    @property
+    def members(self) -> tuple[Track, ...]:
+        """The tracks chosen, inbound first."""
+        match self:
+            case Tracks.INBOUND:
+                return (Track.INBOUND,)
+            case Tracks.OUTBOUND:
+                return (Track.OUTBOUND,)
+            case _:
+                return (Track.INBOUND, Track.OUTBOUND)
+
+
+class FrameFlag(IntFlag):
+    """Where a frame's audio came from."""
+
+    RECEIVED = 1
+    """All 160 samples came in RTP packets (or, outbound, were played by us)."""
+    CONCEALED = 2
+    """Some or all samples were lost on the network and are filled in."""
+    SILENCE = 4
+    """Nothing was being sent: the leg was silent, not yet there, or suppressing silence."""
+    HELD = 8
+    """The leg was on hold."""
+    MASKED = 16
+    """The audio was masked on purpose."""
+
+
+class Frame(NamedTuple):
+    """20 ms of one track."""
+
+    track: Track
+    number: int
+    """0 for the first 20 ms after the tap was attached; the same number on both tracks is the same time."""
+    flags: int
+    """A combination of `FrameFlag`."""
+    payload: bytes
+    """160 octets of mu-law."""
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the tap was attached."""
+        return self.number * FRAME_MS
+
+
+class StreamTransport(StrEnum):
+    """The stream type of the Fork Stream widget."""
+
+    WEBSOCKET = "websocket"
+    SIPREC = "siprec"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """What a flow asks for: one stream, templates already rendered."""
+
+    transport: StreamTransport
+    tracks: Tracks
+    name: str | None = None
+    """Unique among the call's running streams; None: the stream's sid serves."""
+    url: str | None = None
+    """Where to (websocket)."""
+    connector: str | None = None
+    """The configured connector instance (siprec; optional for websocket)."""
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The identity that streams are signed with (the shape is Twilio's)."""
+
+    sid: str
+    """``AC`` and 32 hexadecimal digits."""
+    auth_token: str
+
+    def __repr__(self) -> str:  # the token must not reach a log by accident
+        return f"Account(sid={self.sid!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """What a stream, a flow and a log line may know of the call leg that they belong to."""
+
+    sid: str
+    """``CA`` and 32 hexadecimal digits."""
+    account_sid: str
+    from_: str
+    """The caller: a number (``+15551230000``) or a SIP URI, as ``trigger.call.From``."""
+    to: str
+    """What was called, likewise."""
+    direction: str = "inbound"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """A host (name or literal, IPv6 without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def new_sid(prefix: str) -> str:
+    """A fresh identifier in Twilio's form: two letters and 32 lower-case hexadecimal digits.
+
+    >>> len(new_sid("MZ"))
+    34
+    """
+    return prefix + secrets.token_hex(16)
