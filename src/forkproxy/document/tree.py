@@ -187,6 +187,20 @@ class Document:
             node = node.children[step]
         return node.data
 
+    def replace(self, path: Path, value: str | int | float | bool | None) -> None:
+        """Put a scalar in the place of another; the line stays.
+
+        Raises:
+            KeyError: there is nothing at `path`.
+        """
+        if not path:
+            raise KeyError(path)
+        parent = self._root
+        for step in path[:-1]:
+            parent = parent.children[step]
+        parent.children[path[-1]].data = value
+        parent.data[path[-1]] = value
+
 
 def pointer(path: Path) -> str:
     """Write a path as Twilio does (a JSON pointer, RFC 6901, as a fragment).

@@ -1,0 +1,117 @@
+"""From a file to a `Config`, with every mistake found at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from forkproxy import document as documents
+from forkproxy import flow as flows
+from forkproxy.config import checks, environment
+from forkproxy.config.models import Config, Section
+from forkproxy.document import Document
+from forkproxy.errors import ConfigError, InputError, Problem
+from forkproxy.flow import Flow
+
+
+def load(path: Path | str, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration and the flows that it names.
+
+    Args:
+        path: the file; paths in it start at its folder.
+        environ: where ``${NAME}`` is looked up; the process's environment unless given.
+
+    Raises:
+        ConfigError: with all problems of the configuration and its flows, warnings included.
+    """
+    config, problems = _read(path, os.environ if environ is None else environ)
+    if config is None:
+        raise ConfigError(problems)
+    return config
+
+
+def check(path: Path | str, environ: Mapping[str, str] | None = None) -> list[Problem]:
+    """All problems of a configuration and its flows, warnings included; see `load`."""
+    return _read(path, os.environ if environ is None else environ)[1]
+
+
+def _read(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
+    """The configuration, or None if it has errors; and all problems."""
+    folder = Path(path).parent
+    problems: list[Problem] = []
+    try:
+        document = documents.load(path, problems=problems)
+    except InputError as error:
+        return None, list(error.problems)
+    if not isinstance(document.data, dict):
+        return None, [*problems, document.problem((), "is not a configuration: keys such as flows: expected")]
+    done = environment.substitute(document, environ, _wants_number)
+    found = list(problems)
+    config = None
+    try:
+        config = documents.validate(document, Config, context={"folder": folder})
+    except InputError as error:
+        found += error.problems
+    found += checks.cross_check(document, folder)
+    found += _connectors(document)
+    loaded = _flows(document, folder, found)
+    unset = {document.problem(path, "").path for path in done.unset}
+    problems = _sorted(
+        done.problems + [done.hide(problem) for problem in found if problem.path not in unset], path
+    )
+    if config is None or any(not problem.warning for problem in problems):
+        return None, problems
+    config._flows = loaded
+    config._warnings = tuple(problems)
+    return config, problems
+
+
+def _connectors(document: Document) -> list[Problem]:
+    return []
+
+
+def _flows(document: Document, folder: Path, problems: list[Problem]) -> dict[str, Flow]:
+    """Load the flows by key, each file once; appends to `problems`."""
+    written = document.data.get("flows")
+    if not isinstance(written, dict):
+        return {}
+    unreadable = dict(checks.missing_flows(document, folder, written))
+    problems += unreadable.values()
+    connectors = checks.names(document.data.get("connectors"))
+    files: dict[Path, Flow] = {}
+    loaded: dict[str, Flow] = {}
+    seen: set[Path] = set()
+    for key, name in written.items():
+        if not isinstance(name, str) or key in unreadable:
+            continue
+        file = folder / Path(name).expanduser()
+        if file not in seen:
+            seen.add(file)
+            try:
+                files[file] = flows.load(file, connectors=connectors)
+                problems += files[file].warnings
+            except InputError as error:
+                problems += error.problems
+        if file in files:
+            loaded[key] = files[file]
+    return loaded
+
+
+def _wants_number(path: environment.Path) -> bool:
+    """True where the model has a number or a boolean: ``streams.allow_ws: ${ALLOW_WS}`` must work."""
+    model: Any = Config
+    for step in path:
+        if not (isinstance(model, type) and issubclass(model, Section) and step in model.model_fields):
+            return False
+        model = model.model_fields[str(step)].annotation
+    return model in (int, float, bool)
+
+
+def _sorted(problems: list[Problem], path: Path | str) -> list[Problem]:
+    """The configuration's first, in the order of its lines, then those of each flow file."""
+    unique = dict.fromkeys(problems)
+    return sorted(
+        unique, key=lambda problem: (problem.file != str(path), problem.file, problem.line, problem.column)
+    )

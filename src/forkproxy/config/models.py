@@ -1,0 +1,192 @@
+"""The configuration's keys: types, defaults and what they mean. Every key has a default but `flows`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, SecretStr, ValidationInfo
+
+from forkproxy.config import values
+from forkproxy.config.values import Network, Ports
+from forkproxy.errors import Problem
+from forkproxy.flow import Flow
+from forkproxy.model import Address
+
+if TYPE_CHECKING:
+    from forkproxy.signalling.trunks import Trunk
+
+
+def _or_null(function: Callable[[object], Any]) -> PlainValidator:
+    return PlainValidator(lambda value: None if value is None else function(value))
+
+
+def _resolve(path: Path | None, info: ValidationInfo) -> Path | None:
+    """Relative paths start at the configuration's folder, which the loader passes as context."""
+    if path is None or info.context is None:
+        return path
+    folder: Path = info.context["folder"]
+    return folder / path.expanduser()
+
+
+def _not_yet(value: object) -> bool:
+    if value is True:
+        raise ValueError("registering with a carrier is not in this version of forkproxy; it must be false")
+    if value is not False:
+        raise ValueError("must be true or false")
+    return False
+
+
+ListenUrl = Annotated[str, PlainValidator(values.listen_url)]
+File = Annotated[Path, AfterValidator(_resolve)]
+OptionalFile = Annotated[Path | None, AfterValidator(_resolve)]
+Text = Annotated[str, AfterValidator(values.text), Field(min_length=1)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """What all parts share: unknown keys are mistakes, and nothing changes after it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SipConfig(Section):
+    """How SIP comes in."""
+
+    listen: Annotated[tuple[ListenUrl, ...], Field(min_length=1)] = (
+        "udp://0.0.0.0:5060",
+        "tcp://0.0.0.0:5060",
+    )
+    """Addresses to listen at: ``udp://`` and ``tcp://``. Port 0 picks a free one; the ready line names it."""
+    advertise: Annotated[str | None, _or_null(values.advertised)] = None
+    """The public host, or host:port, that peers must use when forkproxy is behind NAT."""
+    drain: Annotated[float, Field(ge=0, le=86_400)] = 30
+    """Seconds that running calls may go on after SIGTERM before they are hung up."""
+
+
+class MediaConfig(Section):
+    """Where the calls' audio comes in."""
+
+    listen: Annotated[str, PlainValidator(values.ip)] = "0.0.0.0"
+    """The address of the RTP sockets."""
+    advertise: Annotated[str | None, _or_null(values.public_ip)] = None
+    """The public address for RTP when forkproxy is behind NAT; null: the same as for SIP."""
+    ports: Annotated[Ports, PlainValidator(values.rtp_ports)] = Ports(20_000, 29_999)
+    """The range of RTP ports, from an even to an odd one. A call takes four: two legs, RTP and RTCP."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Relay threads. One carries a thousand calls; more spread them over processors."""
+
+
+class TrunkConfig(Section):
+    """A carrier, an office or a PBX: who may call in, and where calls to numbers go out."""
+
+    name: Text
+    """Stands in logs; each trunk has its own."""
+    accept: tuple[Annotated[Network, PlainValidator(values.network)], ...] = ()
+    """Addresses and networks that may call in. Nobody else may, this machine itself excepted."""
+    address: Annotated[str | None, _or_null(values.trunk_address)] = None
+    """Where its calls go out: ``sip:host:port``, ``;transport=tcp`` if wanted."""
+    numbers: tuple[Annotated[str, PlainValidator(values.number_pattern)], ...] = ()
+    """Dialled numbers that take this trunk; ``*`` stands for any characters. The first match wins."""
+    username: Text | None = None
+    """Answers the carrier's digest challenges."""
+    password: Secret | None = None
+    register_: Annotated[bool, PlainValidator(_not_yet), Field(alias="register")] = False
+    """Must be false: registering with a carrier is not in this version."""
+
+
+class AccountConfig(Section):
+    """The identity that streams carry and are signed with, in Twilio's form."""
+
+    sid: Annotated[str | None, _or_null(values.account_sid)] = None
+    """``AC`` and 32 hexadecimal digits; null: made up at the first start and kept."""
+    auth_token: Secret | None = None
+    """Signs the requests to stream consumers; null: made up at the first start and kept."""
+
+
+class StreamsConfig(Section):
+    """What holds for all streams."""
+
+    ca_file: OptionalFile = None
+    """Certificates (PEM) that consumers' TLS is checked against, besides the system's."""
+    allow_ws: bool = False
+    """Allow plain ``ws://`` streams. For a developer's own machine only: the audio travels unencrypted."""
+    start_wait: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """Seconds that a fork-stream widget waits for its connection before the flow goes on without it."""
+    buffer: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """Seconds of audio kept for a consumer that is slow or not yet there; older audio is dropped, counted."""
+
+
+class ApiConfig(Section):
+    """Health, metrics and running calls over HTTP."""
+
+    listen: Annotated[Address, PlainValidator(values.listen_address)] = Address("127.0.0.1", 8080)
+    """The address and port of the HTTP server. It asks for no password: keep it on loopback."""
+
+
+class LogConfig(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """``debug`` also shows every SIP message."""
+    format: Literal["text", "json"] = "text"
+    """``text`` for people, ``json`` for machines: one object a line."""
+
+
+class Config(Section):
+    """A whole configuration.
+
+    Made by `forkproxy.config.load`, or in tests with ``Config.model_validate({...})``, which loads no flows.
+    """
+
+    sip: SipConfig = SipConfig()
+    media: MediaConfig = MediaConfig()
+    trunks: tuple[TrunkConfig, ...] = ()
+    connectors: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)] = {}
+    """Instances by name: ``type`` and the settings of that type."""
+    flows: Annotated[Mapping[str, File], Field(min_length=1)]
+    """Flow files: ``default``, and others by the number that was called."""
+    account: AccountConfig = AccountConfig()
+    streams: StreamsConfig = StreamsConfig()
+    api: ApiConfig = ApiConfig()
+    log: LogConfig = LogConfig()
+
+    _flows: dict[str, Flow] = {}
+    _warnings: tuple[Problem, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is doubtful in the configuration and its flows, but can be used."""
+        return self._warnings
+
+    @property
+    def loaded_flows(self) -> Mapping[str, Flow]:
+        """The flows by the same keys as `flows`, loaded and checked."""
+        return self._flows
+
+    def flow_for(self, number: str) -> Flow | None:
+        """The flow of a called number, or the default one."""
+        return self._flows.get(number) or self._flows.get("default")
+
+    def routes(self) -> tuple[Trunk, ...]:
+        """The trunks as signalling wants them."""
+        # Not at the top: `forkproxy check` must work where PJSIP cannot be loaded.
+        from forkproxy.signalling.trunks import Trunk
+
+        return tuple(
+            Trunk(
+                name=trunk.name,
+                accept=trunk.accept,
+                address=trunk.address,
+                numbers=trunk.numbers,
+                username=trunk.username,
+                password=trunk.password.get_secret_value() if trunk.password else None,
+            )
+            for trunk in self.trunks
+        )
+
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords and tokens, for the log to hide."""
+        found = [trunk.password for trunk in self.trunks] + [self.account.auth_token]
+        return tuple(secret.get_secret_value() for secret in found if secret is not None)
