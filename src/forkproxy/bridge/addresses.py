@@ -1,0 +1,98 @@
+"""Who is meant: from SIP URIs to the numbers and addresses that flows speak of, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from forkproxy.errors import SignallingError
+from forkproxy.flow.actions import Connect
+from forkproxy.signalling.trunks import Trunk, route
+
+NUMBER = re.compile(r"\+?[0-9*#]{2,}")
+_URI = re.compile(r"(?P<scheme>sips?):(?:(?P<user>[^@]*)@)?(?P<host>\[[^\]]+\]|[^:;?>]+)(?P<rest>.*)", re.I)
+
+
+class NoRoute(SignallingError):
+    """No trunk takes this number, or the address is not one that can be called."""
+
+    sip_status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a second leg goes, and how it identifies itself."""
+
+    uri: str
+    username: str | None = None
+    password: str | None = None
+
+
+def party(uri: str) -> str:
+    """A party as `trigger.call.From` and `To` give it: the number of a URI that is one, else `sip:user@host`.
+
+    >>> party("sip:+15551230000@carrier.example;user=phone")
+    '+15551230000'
+    >>> party("sip:alice@10.0.0.7:5060;transport=tcp")
+    'sip:alice@10.0.0.7'
+    """
+    if uri.lower().startswith("tel:"):
+        return uri[4:].partition(";")[0]
+    match = _URI.match(uri)
+    if match is None:
+        return uri
+    user = (match["user"] or "").partition(";")[0].partition(":")[0]
+    if NUMBER.fullmatch(user):
+        return user
+    return f"sip:{user}@{match['host']}" if user else f"sip:{match['host']}"
+
+
+def caller_uri(caller_id: str | None, caller: str, local_host: str) -> str:
+    """The From URI of a second leg: the flow's caller_id, otherwise the caller, at our address."""
+    wanted = (caller_id or caller).strip()
+    if wanted.lower().startswith(("sip:", "sips:")):
+        match = _URI.match(wanted)
+        if match is None:
+            return f"sip:anonymous@{local_host}"
+        user = f"{match['user']}@" if match["user"] else ""
+        return f"sip:{user}{match['host']}"
+    if wanted.startswith("client:"):
+        wanted = wanted[len("client:") :]
+    user = re.sub(r"[^A-Za-z0-9_.!~*'()&=+$,-]", "", wanted) or "anonymous"
+    return f"sip:{user}@{local_host}"
+
+
+def target(connect: Connect, trunks: Sequence[Trunk]) -> Target:
+    """Where a connect-call-to widget leads.
+
+    Raises:
+        NoRoute: no trunk takes the number, or `to` is not an address.
+    """
+    to = connect.to.strip()
+    if connect.noun == "sip":
+        uri = to if to.lower().startswith(("sip:", "sips:")) else f"sip:{to}"
+        if _URI.fullmatch(uri) is None:
+            raise NoRoute(f"{to!r} is not a SIP address")
+        return Target(uri, connect.username, connect.password)
+    number = re.sub(r"[\s().-]", "", to)
+    if NUMBER.fullmatch(number) is None:
+        raise NoRoute(f"{to!r} is not a telephone number")
+    trunk = route(trunks, number)
+    if trunk is None or trunk.address is None:
+        raise NoRoute(f"no trunk takes calls to {number}")
+    match = _URI.fullmatch(trunk.address)
+    if match is None:
+        raise NoRoute(f"trunk {trunk.name!r} has no usable address: {trunk.address!r}")
+    uri = f"{match['scheme']}:{number}@{match['host']}{match['rest']}"
+    return Target(uri, trunk.username, trunk.password)
+
+
+def host_of(uri: str) -> str:
+    """The host of a SIP URI, IPv6 without brackets; empty when there is none.
+
+    >>> host_of("sip:bob@[::1]:5080;transport=tcp")
+    '::1'
+    """
+    match = _URI.match(uri)
+    return match["host"].strip("[]") if match else ""

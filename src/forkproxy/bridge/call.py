@@ -1,0 +1,358 @@
+"""One call: carries out the machine's actions on SIP legs, RTP legs and streams, and brings back what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from forkproxy import logs
+from forkproxy.bridge import actions as do
+from forkproxy.bridge import addresses
+from forkproxy.bridge import events as ev
+from forkproxy.bridge.forks import Forks
+from forkproxy.bridge.machine import Caller, CallMachine
+from forkproxy.bridge.negotiation import Negotiation, payload_types
+from forkproxy.bridge.services import Services
+from forkproxy.errors import ForkproxyError, MediaError, SdpError
+from forkproxy.flow import Execution, Flow
+from forkproxy.media import LegFigures, MediaLeg, Playback
+from forkproxy.media.audio import ringback
+from forkproxy.model import CallInfo, new_sid
+from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
+from forkproxy.signalling import events as sip
+from forkproxy.signalling.sdp import AudioSession
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class CalleeLeg:
+    """A second leg, from its INVITE until it has ended."""
+
+    key: int
+    media: MediaLeg
+    sip: OutgoingLeg | None = None
+    session: AudioSession | None = None
+    """Where it is and what it speaks, once it has said so."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """The RTP figures of the legs that have ended."""
+
+    caller: LegFigures | None = None
+    callees: list[LegFigures] = field(default_factory=list)
+
+
+class Call:
+    """Lives from the INVITE until both legs and all streams have ended."""
+
+    def __init__(
+        self,
+        leg: IncomingLeg,
+        info: CallInfo,
+        flow: Flow,
+        parameters: Mapping[str, str],
+        services: Services,
+        on_over: Callable[[Call], None],
+    ) -> None:
+        """
+        Args:
+            leg: the caller's leg; 100 Trying has been sent.
+            info: the call as flows and connectors see it.
+            flow: what to run.
+            parameters: further keys of `trigger.call`.
+            services: what calls share.
+            on_over: told once, when nothing of the call is left.
+
+        Raises:
+            MediaError: no RTP port is left.
+            SdpError: the caller's offer cannot be used.
+        """
+        self.leg = leg
+        self.info = info
+        self.flow = flow
+        self.figures = Figures()
+        self.log = logs.bind(logger, call_sid=info.sid)
+        self._services = services
+        self._on_over = on_over
+        self._over = False
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._callees: dict[int, CalleeLeg] = {}
+        self._tone: Playback | None = None
+        self._prompt: asyncio.Task[None] | None = None
+        self._prompt_playback: Playback | None = None
+        self._host = services.media_host(leg.remote.host, leg.local_host)
+        self._media = services.media.open_leg(f"{info.sid} caller")
+        try:
+            self._negotiation = Negotiation(leg.offer, self._media, self._host)
+        except ForkproxyError:
+            self._media.close()
+            raise
+        self.forks = Forks(info, self._media, services, self._post, self._check_over)
+        execution = Execution(
+            flow,
+            info,
+            call_parameters=parameters,
+            flow_sid="FW" + hashlib.md5(str(flow.path).encode(), usedforsecurity=False).hexdigest(),
+            execution_sid=new_sid("FN"),
+        )
+        self.machine = CallMachine(
+            execution,
+            epoch=time.time() - self._loop.time(),
+            start_wait=services.start_wait,
+            new_sid=new_sid,
+        )
+        leg.on_event = self._on_caller
+
+    def begin(self) -> None:
+        """Start the flow."""
+        self.log.info("call from %s to %s, %s", self.info.from_, self.info.to, self.leg.call_id)
+        self._carry_out(self.machine.start(self._loop.time()))
+
+    def shut_down(self, reason: str) -> None:
+        """End the call now, whatever its flow is doing."""
+        self._handle(ev.ShutDown(reason))
+
+    def describe(self) -> dict[str, Any]:
+        """What an operator wants to see of a running call."""
+        return {
+            "sid": self.info.sid,
+            "from": self.info.from_,
+            "to": self.info.to,
+            "state": self.machine.caller.name.lower(),
+            "callee": self.machine.callee.name.lower(),
+            "widget": self.machine.execution.widget,
+            "seconds": round(self._loop.time() - self._began, 1),
+            "streams": self.forks.describe(),
+        }
+
+    # Events in
+
+    def _on_caller(self, leg: Leg, event: sip.LegEvent) -> None:
+        match event:
+            case sip.Confirmed() if leg is self.leg and self._negotiation.offer is None:
+                self._confirm(event.sdp)
+            case sip.Ended():
+                self._stop_prompt()
+                self._handle(ev.CallerEnded(event.status, event.reason, event.by))
+            case _:
+                pass
+
+    def _confirm(self, answer: bytes | None) -> None:
+        """The caller's answer to our offer came with its ACK; without a usable one nobody would hear anything."""
+        try:
+            if answer is None:
+                raise SdpError("the ACK carries no answer to our offer")
+            self._negotiation.caller_confirmed(answer)
+        except SdpError as error:
+            self.log.warning("the caller's answer cannot be used: %s", error)
+            self.leg.hang_up(488, str(error))
+
+    def _on_callee(self, key: int, event: sip.LegEvent) -> None:
+        callee = self._callees.get(key)
+        if callee is None:
+            return
+        match event:
+            case sip.Progress():
+                early = event.sdp is not None and self._take_answer(callee, event.sdp) is None
+                self._handle(ev.CalleeProgress(key, event.status, event.reason, early))
+            case sip.Answered():
+                self._callee_answered(callee, event)
+            case sip.Ended():
+                del self._callees[key]
+                self.figures.callees.append(callee.media.close())
+                self._handle(ev.CalleeEnded(key, event.status, event.reason, event.by))
+                self._check_over()
+            case _:
+                pass
+
+    def _callee_answered(self, callee: CalleeLeg, event: sip.Answered) -> None:
+        error: str | None = None
+        if event.sdp is not None:
+            error = self._take_answer(callee, event.sdp)
+        elif callee.session is None:
+            error = "200 without a session description"
+        if error is None:
+            self._handle(ev.CalleeAnswered(callee.key))
+            return
+        assert callee.sip is not None
+        callee.sip.hang_up(488, error)
+        self._handle(ev.CalleeEnded(callee.key, 488, error, "local"))
+
+    def _take_answer(self, callee: CalleeLeg, answer: bytes) -> str | None:
+        try:
+            callee.session = self._negotiation.callee_answered(answer, callee.media)
+        except SdpError as error:
+            self.log.warning("the callee's session description cannot be used: %s", error)
+            return str(error)
+        return None
+
+    def _post(self, event: ev.CallEvent) -> None:
+        """Hand an event in after the current one has been dealt with."""
+        self._loop.call_soon(self._handle, event)
+
+    def _handle(self, event: ev.CallEvent) -> None:
+        self._carry_out(self.machine.handle(event, self._loop.time()))
+
+    def _poll(self) -> None:
+        self._timer = None
+        self._carry_out(self.machine.poll(self._loop.time()))
+
+    # Actions out
+
+    def _carry_out(self, actions: list[do.CallAction]) -> None:
+        for action in actions:
+            match action:
+                case do.RingCaller():
+                    self._ring(action)
+                case do.AnswerCaller():
+                    self.leg.answer(self._negotiation.answer_alone())
+                case do.RejectCaller():
+                    self._count_rejection(action.status)
+                    self.leg.reject(action.status, action.reason)
+                case do.HangUpCaller():
+                    self.leg.hang_up()
+                case do.DialCallee():
+                    self._dial(action)
+                case do.HangUpCallee():
+                    callee = self._callees.get(action.leg)
+                    if callee is not None and callee.sip is not None:
+                        callee.sip.hang_up()
+                case do.BridgeAudio():
+                    self._bridge(self._callees[action.leg])
+                case do.Ringback():
+                    self._ringback(action.on)
+                case do.OpenStream():
+                    self.forks.open(action.stream, action.spec)
+                case do.CloseStream():
+                    self.forks.close(action.stream, action.reason)
+                case do.PlayPrompt():
+                    self._prompt = self._loop.create_task(self._play(action.url, action.loop))
+                case do.Report():
+                    self._report(action)
+                case do.Finish():
+                    self._finish(action.reason)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.machine.deadline
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._poll)
+
+    def _ring(self, action: do.RingCaller) -> None:
+        """Early media needs an answer in the 183; an offer of ours must wait for the 200 (RFC 3261, 13.2.1)."""
+        answers = action.early_media and self._negotiation.offer is not None
+        self.leg.ring(action.status, action.reason, self._negotiation.answer if answers else None)
+
+    def _dial(self, action: do.DialCallee) -> None:
+        """Begin a second leg; whatever prevents it comes back as its end, so that the flow decides."""
+        media: MediaLeg | None = None
+        key = action.leg
+        try:
+            target = addresses.target(action.connect, self._services.trunks)
+            media = self._services.media.open_leg(f"{self.info.sid} callee {key}")
+            host = self._services.media_host(addresses.host_of(target.uri), self._host)
+            callee = self._callees[key] = CalleeLeg(key, media)
+            callee.sip = self._services.endpoint.dial(
+                target.uri,
+                sdp=self._negotiation.offer_for_callee(media, host),
+                from_uri=addresses.caller_uri(action.connect.caller_id, self.info.from_, host),
+                from_display=self.leg.from_display,
+                username=target.username,
+                password=target.password,
+                on_event=lambda _leg, event: self._on_callee(key, event),
+            )
+        except ForkproxyError as error:
+            self.log.warning("cannot call %s: %s", action.connect.to, error)
+            self._callees.pop(key, None)
+            if media is not None:
+                media.close()
+            self._post(ev.CalleeEnded(key, error.sip_status, str(error), "local"))
+
+    def _bridge(self, callee: CalleeLeg) -> None:
+        """Let the relay forward between the legs, renumbering payload types where the two differ."""
+        there: dict[int, int] = {}
+        back: dict[int, int] = {}
+        if self._negotiation.remote is not None and callee.session is not None:
+            there = payload_types(self._negotiation.remote, callee.session)
+            back = payload_types(callee.session, self._negotiation.remote)
+        self._media.connect(callee.media, there, back)
+
+    def _ringback(self, on: bool) -> None:
+        if on:
+            self._tone = self._media.play(ringback(), loops=0)
+        elif self._tone is not None:
+            self._tone.stop()
+            self._tone = None
+
+    async def _play(self, url: str, loop: int) -> None:
+        """Fetch and play a prompt; the machine waits, the call does not care."""
+        done = asyncio.Event()
+        error: str | None = None
+        try:
+            audio = await self._services.prompts.load(url, self.flow.path.parent)
+            self._prompt_playback = self._media.play(audio, loops=loop, on_done=done.set)
+            await done.wait()
+        except MediaError as caught:
+            error = str(caught)
+        except Exception as caught:
+            self.log.exception("a prompt failed")
+            error = f"{type(caught).__name__}: {caught}"
+        self._prompt_playback = None
+        self._post(ev.PlayFinished(error))
+
+    def _stop_prompt(self) -> None:
+        if self._prompt is not None:
+            self._prompt.cancel()
+        if self._prompt_playback is not None:
+            self._prompt_playback.stop()
+            self._prompt_playback = None
+
+    def _report(self, action: do.Report) -> None:
+        if action.code is not None:
+            self._services.counts[f"warnings_{action.code}"] += 1
+        code = f"{action.code}: " if action.code is not None else ""
+        self.log.warning("%s%s", code, action.message, extra={"widget": action.widget})
+
+    def _count_rejection(self, status: int) -> None:
+        self._services.counts["calls_rejected"] += 1
+        self._services.counts[f"calls_rejected_{status}"] += 1
+
+    # The end
+
+    def _finish(self, reason: str) -> None:
+        self._stop_prompt()
+        self.forks.close_all("the call ended")
+        self.figures.caller = self._media.close()
+        self.log.info(
+            "call ended after %.1f s: %s; caller %s; callees %s; streams %d, failed %d, frames dropped %d",
+            self._loop.time() - self._began,
+            reason,
+            self.figures.caller,
+            self.figures.callees,
+            self.forks.total,
+            self.forks.failed,
+            self.forks.frames_dropped,
+        )
+        self._check_over()
+
+    def _check_over(self) -> None:
+        if self.machine.finished and not self._over and not self._callees and not self.forks.active:
+            self._over = True
+            self._on_over(self)
+
+    @property
+    def answered(self) -> bool:
+        """True while the caller is connected."""
+        return self.machine.caller is Caller.UP

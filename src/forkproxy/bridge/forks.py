@@ -1,0 +1,178 @@
+"""The streams of one call: each is a tap on the caller's RTP leg whose frames go to a connector."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from forkproxy import logs
+from forkproxy.bridge import events as ev
+from forkproxy.bridge.services import Services
+from forkproxy.connectors import (
+    Connector,
+    StreamCreated,
+    StreamEnded,
+    StreamEvent,
+    StreamRunner,
+    StreamWarning,
+)
+from forkproxy.errors import ConnectorNotFound, StreamError, StreamUrlError
+from forkproxy.media import MediaLeg, Tap
+from forkproxy.model import CallInfo, StreamSpec, StreamTransport
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_WEBSOCKET = "websocket"
+"""The instance that carries streams of type WebSocket which name no connector."""
+
+
+@dataclass(slots=True)
+class Fork:
+    """One stream and its tap; `tap` is None once it has been closed."""
+
+    runner: StreamRunner
+    tap: Tap | None
+
+
+class Forks:
+    """Opens and closes the streams of a call, and says what becomes of them. Never raises into the call."""
+
+    def __init__(
+        self,
+        info: CallInfo,
+        media: MediaLeg,
+        services: Services,
+        post: Callable[[ev.CallEvent], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            info: the call.
+            media: the caller's RTP leg.
+            services: what calls share.
+            post: takes StreamCreated and StreamEnded to the state machine, later.
+            on_idle: told each time that the last open stream has ended.
+        """
+        self._info = info
+        self._media = media
+        self._services = services
+        self._post = post
+        self._on_idle = on_idle
+        self._open: dict[int, Fork] = {}
+        self.total = 0
+        self.failed = 0
+        self.frames_dropped = 0
+
+    @property
+    def active(self) -> int:
+        """Streams that have not ended, those included that are still handing over their last frames."""
+        return len(self._open)
+
+    def open(self, key: int, spec: StreamSpec) -> None:
+        """Begin a stream; what follows is told by events."""
+        self.total += 1
+        self._services.counts["streams"] += 1
+        try:
+            connector = self._connector(spec)
+            runner = StreamRunner(
+                connector,
+                spec,
+                self._info,
+                self._services.host,
+                on_event=lambda event: self._on_event(key, event),
+                queue_seconds=self._services.buffer,
+            )
+        except StreamError as error:
+            self._count_failure(error)
+            self._post(ev.StreamEnded(key, "", error.twilio_code, str(error)))
+            return
+        tap = self._media.tap(runner.feed, spec.tracks.members)
+        self._open[key] = Fork(runner, tap)
+        runner.start()
+
+    def close(self, key: int, reason: str) -> None:
+        """Stop a stream at this frame; its connector still gets everything up to here."""
+        fork = self._open.get(key)
+        if fork is None:
+            return
+        self._close_tap(fork)
+        fork.runner.stop(reason)
+
+    def close_all(self, reason: str) -> None:
+        """Stop whatever is left."""
+        for key in list(self._open):
+            self.close(key, reason)
+
+    async def closed(self) -> None:
+        """Wait until every stream has ended; bounded by the runners' own time-outs."""
+        await asyncio.gather(*(fork.runner.closed() for fork in list(self._open.values())))
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The open streams, for the operator."""
+        return [
+            {
+                "sid": fork.runner.sid,
+                "name": fork.runner.name,
+                "state": str(fork.runner.state),
+                "dropped": fork.runner.dropped,
+            }
+            for fork in self._open.values()
+        ]
+
+    def _connector(self, spec: StreamSpec) -> Connector[Any]:
+        name = spec.connector
+        if name is None:
+            if spec.transport is StreamTransport.SIPREC:
+                raise ConnectorNotFound("a SIPREC stream needs a connector's name")
+            name = DEFAULT_WEBSOCKET
+        connector = self._services.connectors.get(name)
+        if connector is None:
+            known = ", ".join(sorted(self._services.connectors)) or "none"
+            raise ConnectorNotFound(f"no connector is named {name!r} (configured: {known})")
+        if connector.needs_url and not spec.url:
+            raise StreamUrlError("the stream has no URL")
+        return connector
+
+    def _on_event(self, key: int, event: StreamEvent) -> None:
+        log = logs.bind(logger, call_sid=self._info.sid, stream_sid=event.sid)
+        match event:
+            case StreamCreated():
+                log.info("stream created")
+                self._post(ev.StreamCreated(key, event.sid))
+            case StreamWarning():
+                self._services.counts[f"stream_warnings_{event.code}"] += 1
+                log.warning("stream warning %d: %s", event.code, event.message)
+            case StreamEnded():
+                self._ended(key, event, log)
+
+    def _ended(self, key: int, event: StreamEnded, log: logging.LoggerAdapter[logging.Logger]) -> None:
+        fork = self._open.pop(key, None)
+        if fork is not None:
+            self._close_tap(fork)
+            self.frames_dropped += fork.runner.dropped
+            self._services.counts["stream_frames_dropped"] += fork.runner.dropped
+        if event.error is None:
+            log.info("stream ended: %s", event.figures)
+            self._post(ev.StreamEnded(key, event.sid, None, "ended"))
+        else:
+            self._count_failure(event.error)
+            log.warning("stream failed: %s: %s (%s)", event.error.twilio_code, event.error, event.figures)
+            self._post(ev.StreamEnded(key, event.sid, event.error.twilio_code, str(event.error)))
+        if not self._open:
+            self._on_idle()
+
+    def _close_tap(self, fork: Fork) -> None:
+        """Closing flushes: the runner is fed every frame up to now before it is stopped."""
+        tap, fork.tap = fork.tap, None
+        if tap is not None:
+            figures = tap.close()
+            self.frames_dropped += figures.dropped
+            self._services.counts["tap_frames_dropped"] += figures.dropped
+
+    def _count_failure(self, error: StreamError) -> None:
+        self.failed += 1
+        self._services.counts["streams_failed"] += 1
+        self._services.counts[f"streams_failed_{error.twilio_code}"] += 1

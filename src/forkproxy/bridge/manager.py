@@ -1,0 +1,116 @@
+"""All calls: takes INVITEs in, picks their flow, keeps count, and empties the house when asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from forkproxy.bridge.addresses import party
+from forkproxy.bridge.call import Call
+from forkproxy.bridge.services import Services
+from forkproxy.errors import ForkproxyError
+from forkproxy.flow import Flow
+from forkproxy.model import CallInfo, new_sid
+from forkproxy.signalling import IncomingLeg
+
+log = logging.getLogger(__name__)
+
+DEFAULT_FLOW = "default"
+
+
+class CallManager:
+    """The running calls."""
+
+    def __init__(self, services: Services, flows: Mapping[str, Flow]) -> None:
+        """
+        Args:
+            services: what calls share.
+            flows: by the number that was dialled; `default` takes the others.
+        """
+        self._services = services
+        self._flows = flows
+        self._calls: dict[str, Call] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._draining = False
+
+    @property
+    def active(self) -> int:
+        """Calls of which anything is left: a leg, or a stream that is still being handed over."""
+        return len(self._calls)
+
+    @property
+    def streams(self) -> int:
+        """Streams that have not ended."""
+        return sum(call.forks.active for call in self._calls.values())
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The running calls, for the operator."""
+        return [call.describe() for call in self._calls.values()]
+
+    def on_invite(self, leg: IncomingLeg) -> None:
+        """A new call: run its flow, or refuse it with a reason. Never raises."""
+        counts = self._services.counts
+        counts["calls"] += 1
+        flow = self._flows.get(leg.to_user) or self._flows.get(DEFAULT_FLOW)
+        if flow is None:
+            self._refuse(leg, 404, f"no flow takes calls to {leg.to_user!r}")
+            return
+        info = CallInfo(
+            sid=new_sid("CA"),
+            account_sid=self._services.host.account.sid,
+            from_=party(leg.from_uri),
+            to=party(leg.request_uri),
+        )
+        try:
+            call = Call(leg, info, flow, self._parameters(leg, info), self._services, self._over)
+        except ForkproxyError as error:
+            self._refuse(leg, error.sip_status, str(error))
+            return
+        self._calls[info.sid] = call
+        self._empty.clear()
+        call.begin()
+
+    def shut_down(self, reason: str) -> None:
+        """End every call now."""
+        for call in list(self._calls.values()):
+            call.shut_down(reason)
+
+    async def empty(self, timeout: float | None = None) -> bool:
+        """Wait until no call is left; False when `timeout` seconds were not enough."""
+        try:
+            await asyncio.wait_for(self._empty.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def _over(self, call: Call) -> None:
+        self._calls.pop(call.info.sid, None)
+        self._services.counts["calls_ended"] += 1
+        if not self._calls:
+            self._empty.set()
+
+    def _refuse(self, leg: IncomingLeg, status: int, reason: str) -> None:
+        counts = self._services.counts
+        counts["calls_rejected"] += 1
+        counts[f"calls_rejected_{status}"] += 1
+        log.warning("call %s from %s refused with %d: %s", leg.call_id, leg.remote, status, reason)
+        leg.reject(status)
+
+    @staticmethod
+    def _parameters(leg: IncomingLeg, info: CallInfo) -> dict[str, str]:
+        """What `trigger.call` has beside the call's own values (twilio.com/docs/voice/twiml: request parameters)."""
+        parameters = {
+            "CallStatus": "ringing",
+            "Direction": info.direction,
+            "ApiVersion": "2010-04-01",
+            "CallerName": leg.from_display,
+            "SipCallId": leg.call_id,
+            "SipSourceIp": leg.remote.host,
+        }
+        for name, value in leg.headers:
+            if name.lower().startswith("x-"):
+                parameters[f"SipHeader_{name}"] = value
+        return parameters

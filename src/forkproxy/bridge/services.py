@@ -1,0 +1,58 @@
+"""What all calls share, handed to each of them by the composition root."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from forkproxy.bridge.prompts import Prompts
+from forkproxy.connectors import Connector, Host
+from forkproxy.media import MediaEngine
+from forkproxy.signalling import SipEndpoint
+from forkproxy.signalling.trunks import Trunk
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The stack below the calls, and the settings that they follow."""
+
+    endpoint: SipEndpoint
+    media: MediaEngine
+    connectors: Mapping[str, Connector[Any]]
+    """By instance name; `websocket` is there always."""
+    host: Host
+    prompts: Prompts
+    trunks: Sequence[Trunk] = ()
+    media_address: str | None = None
+    """What session descriptions say; None: our address on the way to the peer."""
+    start_wait: float = 1.0
+    """Seconds that a fork-stream widget waits for its connection before `next` fires all the same."""
+    buffer: float = 30.0
+    """Seconds of audio kept for a slow or late consumer."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """What the operator sees; only ever grows."""
+
+    def media_host(self, peer: str, fallback: str) -> str:
+        """The address that `peer` (a host) is told to send its RTP to."""
+        if self.media_address is not None:
+            return self.media_address
+        return local_address(peer) or fallback
+
+
+def local_address(peer: str) -> str | None:
+    """Our address on the route to `peer`; None when `peer` is a name or there is no route. Sends nothing."""
+    try:
+        address = ipaddress.ip_address(peer.strip("[]"))
+    except ValueError:
+        return None
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(address), 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])

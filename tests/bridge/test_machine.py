@@ -1,0 +1,352 @@
+"""The call's logic, without sockets: each rule at the head of machine.py, then anything at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forkproxy.bridge import actions as do
+from forkproxy.bridge import events as ev
+from forkproxy.bridge.machine import LINGER, Callee, Caller, CallMachine, Wait, dial_status
+from forkproxy.flow import actions as fa
+from forkproxy.flow import events as fe
+from forkproxy.model import StreamSpec, StreamTransport, Tracks
+
+SPEC = StreamSpec(StreamTransport.WEBSOCKET, Tracks.BOTH, name="s", url="wss://consumer.example/")
+START = fa.StartStream("fork", SPEC)
+STOP = fa.StopStream("stop", "s")
+CONNECT = fa.Connect(
+    widget="connect",
+    noun="sip",
+    to="sip:bob@192.0.2.1",
+    username=None,
+    password=None,
+    caller_id=None,
+    timeout=30,
+    time_limit=None,
+    record=False,
+)
+PLAY = fa.Play("play", "hello.wav", 1)
+HANG_UP = fa.HangUp("the flow ended")
+
+
+class Script:
+    """An execution that plays a list of actions, one a result, and keeps what it was told."""
+
+    def __init__(self, *steps: Any, after_hangup: Iterable[Any] = ()) -> None:
+        self.steps = [*steps, HANG_UP]
+        self.after_hangup = [*after_hangup, HANG_UP]
+        self.heard: list[Any] = []
+        self.widget: str | None = None
+
+    def start(self, now: float) -> list[Any]:
+        return self._next()
+
+    def handle(self, event: Any, now: float) -> list[Any]:
+        self.heard.append(event)
+        if isinstance(event, fe.CallerHungUp):
+            self.steps = self.after_hangup
+        return self._next()
+
+    def _next(self) -> list[Any]:
+        if not self.steps:
+            return []
+        action = self.steps.pop(0)
+        self.widget = getattr(action, "widget", None)
+        return [action]
+
+
+def call(*steps: Any, start_wait: float = 1.0, **kwargs: Any) -> tuple[CallMachine, Script]:
+    script = Script(*steps, **kwargs)
+    machine = CallMachine(
+        script,  # type: ignore[arg-type]
+        epoch=1_700_000_000.0,
+        start_wait=start_wait,
+        new_sid=lambda prefix: prefix + "0" * 32,
+    )
+    return machine, script
+
+
+def caller_gone(by: str = "remote", status: int = 200) -> ev.CallerEnded:
+    return ev.CallerEnded(status, "OK", by)
+
+
+def test_the_fork_for_processing_flow_from_end_to_end() -> None:
+    machine, script = call(START, CONNECT, STOP)
+    assert machine.start(0.0) == [do.OpenStream(1, SPEC)]
+    assert machine.deadline == 1.0
+    assert machine.handle(ev.StreamCreated(1, "MZ1"), 0.1) == [do.DialCallee(2, CONNECT)]
+    assert machine.deadline == 30.1
+    assert machine.handle(ev.CalleeProgress(2, 180, "Ringing", False), 0.2) == [
+        do.RingCaller(180, "Ringing", False)
+    ]
+    assert machine.handle(ev.CalleeAnswered(2), 1.0) == [do.BridgeAudio(2), do.AnswerCaller()]
+    assert machine.deadline is None
+    assert machine.handle(ev.CalleeEnded(2, 200, "OK", "remote"), 61.4) == [
+        do.CloseStream(1, "stopped by the flow"),
+        do.HangUpCaller(),
+    ]
+    assert script.heard == [
+        fe.StreamStarted("MZ1"),
+        fe.ConnectEnded("completed", "CA" + "0" * 32, 60),
+        fe.StreamStopped(None),
+    ]
+    assert machine.handle(caller_gone("local"), 61.5) == [do.Finish("the flow ended")]
+    assert machine.finished
+    assert machine.deadline is None
+
+
+def test_early_media_travels_through_and_the_answer_repeats_the_bridge() -> None:
+    machine, _ = call(CONNECT)
+    machine.start(0.0)
+    assert machine.handle(ev.CalleeProgress(1, 183, "Session Progress", True), 1.0) == [
+        do.BridgeAudio(1),
+        do.RingCaller(183, "Session Progress", True),
+    ]
+    assert machine.handle(ev.CalleeAnswered(1), 2.0) == [do.BridgeAudio(1), do.AnswerCaller()]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (486, "busy"),
+        (600, "busy"),
+        (603, "busy"),
+        (480, "no-answer"),
+        (408, "no-answer"),
+        (404, "failed"),
+        (500, "failed"),
+    ],
+)
+def test_the_last_callees_failure_is_the_callers(status: int, expected: str) -> None:
+    machine, script = call(CONNECT)
+    machine.start(0.0)
+    assert machine.handle(ev.CalleeEnded(1, status, "why", "remote"), 1.0) == [do.RejectCaller(status, "why")]
+    assert script.heard == [fe.ConnectEnded(expected, "CA" + "0" * 32, 0)]
+    assert dial_status(status) == expected
+    assert machine.handle(ev.CallerEnded(status, "why", "local"), 1.1) == [do.Finish("the flow ended")]
+
+
+def test_a_second_callee_is_dialled_when_the_first_is_busy() -> None:
+    machine, _ = call(CONNECT, CONNECT)
+    machine.start(0.0)
+    assert machine.handle(ev.CalleeEnded(1, 486, "Busy Here", "remote"), 1.0) == [do.DialCallee(2, CONNECT)]
+    assert machine.handle(ev.CalleeProgress(1, 180, "late", False), 1.5) == []
+    assert machine.handle(ev.CalleeAnswered(2), 2.0) == [do.BridgeAudio(2), do.AnswerCaller()]
+
+
+def test_no_answer_cancels_the_callee_and_refuses_the_caller() -> None:
+    machine, script = call(CONNECT)
+    machine.start(0.0)
+    assert machine.poll(29.9) == []
+    assert machine.poll(30.0) == [do.HangUpCallee(1), do.RejectCaller(480, "No Answer")]
+    assert script.heard == [fe.ConnectEnded("no-answer", "CA" + "0" * 32, 0)]
+    assert machine.handle(caller_gone("local", 480), 30.1) == []
+    assert machine.handle(ev.CalleeEnded(1, 487, "Request Terminated", "local"), 30.2) == [
+        do.Finish("the flow ended")
+    ]
+
+
+def test_cancel_ends_the_callee_and_leaves_the_caller_alone() -> None:
+    machine, script = call(CONNECT)
+    machine.start(0.0)
+    assert machine.handle(ev.CallerEnded(487, "Request Terminated", "remote"), 3.0) == [do.HangUpCallee(1)]
+    assert script.heard == [fe.CallerHungUp()]
+    (finish,) = machine.handle(ev.CalleeEnded(1, 487, "Request Terminated", "local"), 3.1)
+    assert isinstance(finish, do.Finish)
+    assert "caller ended" in finish.reason
+
+
+def test_the_callers_bye_ends_the_callee_and_its_streams() -> None:
+    machine, script = call(START, CONNECT, STOP)
+    machine.start(0.0)
+    machine.handle(ev.StreamCreated(1, "MZ1"), 0.1)
+    machine.handle(ev.CalleeAnswered(2), 1.0)
+    assert machine.handle(caller_gone(), 9.0) == [do.HangUpCallee(2), do.CloseStream(1, "the call ended")]
+    (finish,) = machine.handle(ev.CalleeEnded(2, 200, "OK", "local"), 9.1)
+    assert isinstance(finish, do.Finish)
+    assert finish.reason.startswith("the caller ended the call (200 OK, by remote")
+    assert script.heard[-1] == fe.CallerHungUp()
+
+
+def test_after_a_hangup_the_flow_goes_on_without_a_call() -> None:
+    machine, script = call(START, CONNECT, after_hangup=[STOP, CONNECT, PLAY, START])
+    machine.start(0.0)
+    machine.handle(ev.StreamCreated(1, "MZ1"), 0.1)
+    assert machine.handle(caller_gone(), 5.0) == [
+        do.HangUpCallee(2),
+        do.CloseStream(1, "stopped by the flow"),
+    ]
+    assert [type(event).__name__ for event in script.heard[1:]] == [
+        "CallerHungUp",
+        "StreamStopped",
+        "ConnectEnded",
+        "PlayEnded",
+        "StreamFailed",
+    ]
+
+
+def test_a_stream_that_cannot_be_created_lets_the_flow_go_on() -> None:
+    machine, script = call(START, CONNECT)
+    machine.start(0.0)
+    assert machine.handle(ev.StreamEnded(1, "MZ1", 31920, "404"), 0.2) == [
+        do.CloseStream(1, "404"),
+        do.Report(31920, "stream MZ1 ended: 404", "fork"),
+        do.DialCallee(2, CONNECT),
+    ]
+    assert script.heard == [fe.StreamFailed(31920, "404")]
+
+
+def test_a_mute_consumer_costs_the_call_the_start_wait_and_no_more() -> None:
+    machine, script = call(START, CONNECT)
+    machine.start(0.0)
+    actions = machine.poll(1.0)
+    assert [type(action) for action in actions] == [do.Report, do.DialCallee]
+    assert script.heard == [fe.StreamStarted("")]
+    assert machine.handle(ev.StreamEnded(1, "MZ1", 31901, "time-out"), 10.0)[0] == do.CloseStream(
+        1, "time-out"
+    )
+    assert machine.callee is Callee.DIALLING
+
+
+def test_without_a_start_wait_the_flow_never_waits() -> None:
+    machine, _ = call(START, CONNECT, start_wait=0)
+    assert machine.start(0.0) == [do.OpenStream(1, SPEC), do.DialCallee(2, CONNECT)]
+
+
+def test_a_name_is_unique_among_the_running_streams() -> None:
+    machine, script = call(START, START, STOP, START)
+    machine.start(0.0)
+    actions = machine.handle(ev.StreamCreated(1, "MZ1"), 0.1)
+    assert [type(action) for action in actions] == [do.Report, do.CloseStream, do.OpenStream]
+    assert isinstance(script.heard[1], fe.StreamFailed)
+
+
+def test_a_stop_without_a_name_stops_every_stream() -> None:
+    other = fa.StartStream(
+        "fork2", StreamSpec(StreamTransport.WEBSOCKET, Tracks.INBOUND, url="wss://c.example/")
+    )
+    machine, _ = call(START, other, fa.StopStream("stop", None), start_wait=0)
+    actions = machine.start(0.0)
+    assert [a.stream for a in actions if isinstance(a, do.CloseStream)] == [1, 2]
+
+
+def test_a_prompt_answers_the_caller_and_the_ringing_tone_follows() -> None:
+    machine, script = call(PLAY, CONNECT)
+    assert machine.start(0.0) == [do.AnswerCaller(), do.PlayPrompt("hello.wav", 1)]
+    assert machine.handle(ev.PlayFinished(None), 2.0) == [do.DialCallee(1, CONNECT)]
+    assert machine.handle(ev.CalleeProgress(1, 180, "Ringing", False), 2.1) == [do.Ringback(True)]
+    assert machine.handle(ev.CalleeProgress(1, 180, "Ringing", False), 2.2) == []
+    assert machine.handle(ev.CalleeProgress(1, 183, "Progress", True), 2.3) == [
+        do.Ringback(False),
+        do.BridgeAudio(1),
+    ]
+    assert machine.handle(ev.CalleeAnswered(1), 3.0) == [do.BridgeAudio(1)]
+    assert script.heard == [fe.PlayEnded(None)]
+
+
+def test_the_time_limit_ends_the_conversation() -> None:
+    limited = fa.Connect("c", "sip", "sip:b@192.0.2.1", None, None, None, 30, 60, False)
+    machine, script = call(limited)
+    machine.start(0.0)
+    machine.handle(ev.CalleeAnswered(1), 5.0)
+    assert machine.deadline == 65.0
+    actions = machine.poll(65.0)
+    assert [type(action) for action in actions] == [do.Report, do.HangUpCallee, do.HangUpCaller]
+    assert script.heard == [fe.ConnectEnded("completed", "CA" + "0" * 32, 60)]
+
+
+def test_a_shutdown_refuses_or_hangs_up() -> None:
+    ringing, _ = call(CONNECT)
+    ringing.start(0.0)
+    assert ringing.handle(ev.ShutDown("stopping"), 1.0) == [
+        do.HangUpCallee(1),
+        do.RejectCaller(503, "Service Unavailable"),
+    ]
+    talking, _ = call(START, CONNECT, start_wait=0)
+    talking.start(0.0)
+    talking.handle(ev.CalleeAnswered(2), 1.0)
+    assert talking.handle(ev.ShutDown("stopping"), 2.0) == [
+        do.CloseStream(1, "the call ended"),
+        do.HangUpCallee(2),
+        do.HangUpCaller(),
+    ]
+
+
+def test_a_leg_that_never_ends_is_given_up() -> None:
+    machine, _ = call(CONNECT)
+    machine.start(0.0)
+    machine.handle(ev.CallerEnded(487, "", "remote"), 1.0)
+    assert machine.deadline == 1.0 + LINGER
+    actions = machine.poll(1.0 + LINGER)
+    assert [type(action) for action in actions] == [do.Report, do.Finish]
+
+
+EVENTS = st.one_of(
+    st.builds(
+        ev.CallerEnded, st.sampled_from([200, 487, 408]), st.just("x"), st.sampled_from(["remote", "local"])
+    ),
+    st.builds(ev.CalleeProgress, st.integers(1, 6), st.sampled_from([180, 183]), st.just("x"), st.booleans()),
+    st.builds(ev.CalleeAnswered, st.integers(1, 6)),
+    st.builds(
+        ev.CalleeEnded, st.integers(1, 6), st.sampled_from([200, 486, 500]), st.just("x"), st.just("remote")
+    ),
+    st.builds(ev.StreamCreated, st.integers(1, 6), st.just("MZ1")),
+    st.builds(
+        ev.StreamEnded, st.integers(1, 6), st.just("MZ1"), st.sampled_from([None, 31921]), st.just("x")
+    ),
+    st.builds(ev.PlayFinished, st.sampled_from([None, "broken"])),
+    st.builds(ev.ShutDown, st.just("x")),
+    st.floats(0.0, 40.0),
+)
+STEPS = st.lists(st.sampled_from([START, STOP, CONNECT, PLAY]), max_size=6)
+
+
+@given(steps=STEPS, after=STEPS, events=st.lists(EVENTS, max_size=30))
+@settings(max_examples=400, deadline=None)
+def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any], events: list[Any]) -> None:
+    machine, _ = call(*steps, after_hangup=after)
+    now = 0.0
+    seen: list[Any] = list(machine.start(now))
+    for event in events:
+        if isinstance(event, float):
+            now += event
+            seen += machine.poll(now)
+        else:
+            seen += machine.handle(event, now)
+        assert machine.finished or machine.waiting is not Wait.NOTHING or machine.deadline is not None
+    # then both legs end, as SIP guarantees, and time passes
+    seen += machine.handle(ev.ShutDown("over"), now)
+    seen += machine.handle(caller_gone("local"), now)
+    seen += machine.poll(now + LINGER)
+    assert machine.finished
+    assert [type(action) for action in seen].count(do.Finish) == 1
+    assert isinstance(seen[-1], do.Finish)
+    finals = [a for a in seen if isinstance(a, do.AnswerCaller | do.RejectCaller)]
+    assert len(finals) <= 1
+    assert sum(isinstance(a, do.HangUpCaller) for a in seen) <= 1
+    opened = [a.stream for a in seen if isinstance(a, do.OpenStream)]
+    closed = [a.stream for a in seen if isinstance(a, do.CloseStream)]
+    assert opened == sorted(set(opened))
+    assert sorted(closed) == opened
+    dialled = {a.leg for a in seen if isinstance(a, do.DialCallee)}
+    assert {a.leg for a in seen if isinstance(a, do.HangUpCallee)} <= dialled
+    assert machine.caller is Caller.GONE
+
+
+def test_the_machine_reads_as_its_table_says() -> None:
+    machine, _ = call(CONNECT)
+    assert (machine.caller, machine.callee) == (Caller.RINGING, Callee.NONE)
+    machine.start(0.0)
+    assert (machine.caller, machine.callee) == (Caller.RINGING, Callee.DIALLING)
+    machine.handle(ev.CalleeAnswered(1), 1.0)
+    assert (machine.caller, machine.callee) == (Caller.UP, Callee.UP)
+    machine.handle(ev.ShutDown("x"), 2.0)
+    assert (machine.caller, machine.callee) == (Caller.LEAVING, Callee.LEAVING)
+    machine.handle(caller_gone("local"), 2.1)
+    machine.handle(ev.CalleeEnded(1, 200, "OK", "local"), 2.2)
+    assert (machine.caller, machine.callee) == (Caller.GONE, Callee.NONE)
