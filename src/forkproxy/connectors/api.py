@@ -4,59 +4,115 @@ A connector is a class that a package offers under the entry-point group ``forkp
 entry point's name is the connector's *type*. The configuration makes instances of it::
 
     connectors:
-      Archive_1: {type: wav, folder: /var/lib/forkproxy}
+      Archive_1: {type: archive, folder: /var/lib/forkproxy}
 
-For every stream that a flow sends to ``Archive_1``, `Connector.stream` is awaited once, in a task of its own::
+For every stream that a flow sends to ``Archive_1``, `Connector.stream` is awaited once, in its own task::
 
-    class Archive(Connector):
-        class Settings(Settings):
-            folder: Path
+    class ArchiveSettings(Settings):
+        folder: ConfigPath
 
+    class Archive(Connector[ArchiveSettings]):
         async def stream(self, stream: Stream) -> None:
-            with open_files(self.settings.folder, stream.sid) as files:
-                stream.created()               # the flow goes on from here
-                async for frames in stream:    # ends when the flow or the call ends the stream
-                    for frame in frames:
-                        files[frame.track].write(frame.payload)
+            async with open_archive(self.settings.folder, stream.sid) as archive:
+                stream.created()              # the flow goes on from here
+                async for frames in stream:   # ends when the flow or the call ends the stream
+                    await archive.write(frames)
 
-What it does cannot hurt the call: an exception ends the stream (a `StreamError` says which of Twilio's codes
-is reported), slowness costs the stream its oldest frames (counted), and a stream that does not end within
-the grace time after its last frame is cancelled.
+What it does cannot hurt the call. An exception ends this stream only; a `StreamError` says which of Twilio's
+codes is reported. A connector that is too slow loses its own oldest frames, counted. One that has not ended
+a few seconds after its last frame is cancelled. One thing nobody can protect the call from: a connector
+that *blocks* (``time.sleep``, a slow disk, long computation) stops the event loop that carries every call's
+signalling. Such work belongs into a thread.
 """
 
 from __future__ import annotations
 
 import logging
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
-from forkproxy.errors import StreamError
-from forkproxy.model import Account, CallInfo, Frame, FrameFlag, Track, Tracks
+from forkproxy.connectors.failures import failure_of
+from forkproxy.errors import (
+    ConnectorConfigError,
+    StreamBroken,
+    StreamConnectTimeout,
+    StreamError,
+    StreamHandshakeError,
+    StreamProtocolError,
+    StreamRefused,
+    StreamRemoteClosed,
+    StreamSchemeError,
+    StreamTlsError,
+    StreamUnreachable,
+    StreamUrlError,
+)
+from forkproxy.model import (
+    FRAME_BYTES,
+    FRAME_MS,
+    Account,
+    CallInfo,
+    Frame,
+    FrameFlag,
+    StreamTransport,
+    Track,
+)
 
 __all__ = [
+    "FRAME_BYTES",
+    "FRAME_MS",
     "Account",
     "CallInfo",
+    "ConfigPath",
     "Connector",
+    "ConnectorConfigError",
     "Frame",
     "FrameFlag",
     "Host",
     "Settings",
     "Stream",
+    "StreamBroken",
+    "StreamConnectTimeout",
     "StreamError",
+    "StreamHandshakeError",
+    "StreamProtocolError",
+    "StreamRefused",
+    "StreamRemoteClosed",
+    "StreamSchemeError",
+    "StreamTlsError",
+    "StreamTransport",
+    "StreamUnreachable",
+    "StreamUrlError",
     "Track",
-    "Tracks",
+    "failure_of",
 ]
 
 
 class Settings(BaseModel):
-    """The settings of an instance: a frozen pydantic model; unknown keys are refused with file and line."""
+    """The settings of an instance: a frozen pydantic model; unknown keys are refused with file and line.
+
+    The key ``type`` is forkproxy's own: a model must not have a field of that name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _beside_the_configuration(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:  # no home folder
+        raise ValueError(str(error)) from error
+    return path if folder is None else Path(folder) / path
+
+
+ConfigPath = Annotated[Path, AfterValidator(_beside_the_configuration)]
+"""A path in settings; a relative one starts at the configuration file's folder, as all its paths do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +136,52 @@ class Stream(ABC):
     sid: str
     """``MZ`` (websocket) or ``SR`` (siprec) and 32 hexadecimal digits."""
     name: str
-    """The name that the flow gave, otherwise the sid."""
+    """The name that the flow gave, otherwise the sid. A user's text: not safe as a file name."""
     call: CallInfo
+    transport: StreamTransport
+    """What the flow asked for."""
     tracks: tuple[Track, ...]
-    """Inbound first."""
+    """The tracks that come, inbound first."""
     url: str | None
-    """The flow's URL, for a connector that takes it from there."""
+    """The flow's URL, for a connector that takes it from there. A user's text, unchecked."""
     parameters: Mapping[str, str]
+    """The flow's parameters; of two with one name, the last."""
     log: logging.LoggerAdapter[logging.Logger]
-    """Carries the call's and the stream's sid."""
+    """Every line carries the call's and the stream's sid."""
 
     @abstractmethod
     def created(self) -> None:
-        """The far end accepted the stream; the flow's `next` fires. Once; later calls do nothing."""
+        """The far end accepted the stream; the flow goes on. Later calls do nothing.
+
+        A connector that has not called this within the connect timeout (10 seconds) is cancelled, and the
+        stream fails with `StreamConnectTimeout`. Frames are kept meanwhile: none of the first is lost.
+        """
 
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[list[Frame]]:
         """Every frame since the stream was asked for, in order, in batches of what is there (never empty).
 
-        Frames with the same number stand together, inbound first. Ends when the stream has been stopped and
-        everything before the stop has been handed over.
+        There are 50 frames a second on each track, whatever the network does. Frames with the same number
+        stand together, inbound first; a hole in the numbers is frames that were dropped. The iteration ends
+        when the stream has been stopped and everything before the stop has been handed over.
+
+        Raises:
+            StreamError: the one that was given to `fail`.
+        """
+
+    @abstractmethod
+    def fail(self, error: StreamError) -> None:
+        """End the stream with `error`, from a callback (a connection was lost): the iteration raises it.
+
+        The first error counts. A connector that is not iterating at the moment meets it when it does.
         """
 
     @abstractmethod
     def warn(self, code: int, message: str) -> None:
-        """Report one of Twilio's warning codes (31930, 31950, 31951, ...) on this stream; it goes on."""
+        """Report one of Twilio's warnings (31930, 31950, 31951, ...); the stream goes on.
+
+        Call it as often as it happens: each code is reported once a stream and counted every time.
+        """
 
     @property
     @abstractmethod
@@ -116,15 +193,29 @@ S = TypeVar("S", bound=Settings)
 
 
 class Connector(ABC, Generic[S]):
-    """A configured destination of streams. One object an instance, for the life of the process."""
+    """A configured destination of streams. One object an instance, for the life of the process.
 
-    Settings: ClassVar[type[Settings]] = Settings
-    """The model of the instance's settings in the configuration (all keys but ``type``)."""
-    needs_url: ClassVar[bool] = False
-    """True: streams must carry a URL (`Stream.url`)."""
+    The type in brackets is the model of the instance's settings, as in
+    ``class Archive(Connector[ArchiveSettings])``; ``Connector[Settings]`` has none.
+    """
+
+    settings_type: ClassVar[type[Settings]] = Settings
+    """The model in brackets."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin = typing.get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Connector):
+                for argument in typing.get_args(base):
+                    if not isinstance(argument, TypeVar):
+                        cls.settings_type = _settings_model(cls, argument)
 
     def __init__(self, name: str, settings: S, host: Host) -> None:
-        """Must not block or connect. An exception fails the start of forkproxy, by the instance's name."""
+        """Called when forkproxy starts; must not connect to anything.
+
+        An exception fails the start, by the instance's name and with its line in the configuration.
+        """
         self.name = name
         self.settings = settings
         self.host = host
@@ -133,9 +224,22 @@ class Connector(ABC, Generic[S]):
     async def stream(self, stream: Stream) -> None:
         """Carry `stream` from its creation to its end; see the module's text.
 
+        Returning while frames still come ends the stream early, which is no error once it was created.
+
         Raises:
-            StreamError: the stream could not be created, or ended early.
+            StreamError: the stream could not be created, or ended early. Errors of sockets and TLS are
+                mapped to Twilio's codes too (`failure_of`); anything else is reported as 31900, with a
+                traceback in the log.
         """
 
-    async def close(self) -> None:  # noqa: B027 - most connectors keep nothing between streams
+    async def close(self) -> None:
         """forkproxy is stopping; all streams have ended."""
+
+
+def _settings_model(connector: type, argument: object) -> type[Settings]:
+    if isinstance(argument, type) and issubclass(argument, Settings):
+        return argument
+    name = connector.__name__
+    if isinstance(argument, str | typing.ForwardRef):
+        raise TypeError(f"{name}: define its settings above it, and put the class itself in the brackets")
+    raise TypeError(f"{name}: {argument!r} in the brackets is not a subclass of Settings")

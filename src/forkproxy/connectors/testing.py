@@ -1,0 +1,266 @@
+"""For the tests of connectors: streams without a call.
+
+Two ways, from simple to true to life::
+
+    async def test_writes_what_it_gets():
+        stream = FakeStream(frames(50))              # one second of both tracks, then the end
+        await make(Archive, folder=tmp_path).stream(stream)
+        assert stream.is_created
+
+    async def test_reports_a_refused_connection():
+        outcome = await run_connector(make(Archive, url="wss://127.0.0.1:9"), frames(50))
+        assert outcome.error.twilio_code == 31902
+
+`FakeStream` is handed to the connector's method as it is. `run_connector` and `running` put the connector
+behind the same code as a real call does: queue, timeouts, mapping of exceptions, events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from forkproxy import logs
+from forkproxy.connectors.api import Connector, Host
+from forkproxy.connectors.events import StreamCreated, StreamEnded, StreamEvent, StreamFigures, StreamWarning
+from forkproxy.connectors.queue import FrameQueue
+from forkproxy.connectors.registry import check, settings_of
+from forkproxy.connectors.streams import QueuedStream, StreamRunner
+from forkproxy.errors import StreamError
+from forkproxy.model import (
+    FRAME_BYTES,
+    Account,
+    CallInfo,
+    Frame,
+    FrameFlag,
+    StreamSpec,
+    StreamTransport,
+    Track,
+    Tracks,
+)
+
+ACCOUNT = Account("AC" + "a" * 32, "a-token-for-tests")
+CALL = CallInfo(sid="CA" + "c" * 32, account_sid=ACCOUNT.sid, from_="+15550001111", to="+15550002222")
+HOST = Host(
+    account=ACCOUNT,
+    user_agent="forkproxy/tests",
+    ca_file=None,
+    allow_ws=False,
+    log=logging.getLogger("forkproxy.tests"),
+)
+SILENCE = b"\xff" * FRAME_BYTES
+"""20 ms of nothing, in mu-law."""
+
+C = TypeVar("C", bound=Connector[Any])
+
+
+def frames(
+    count: int,
+    tracks: Tracks = Tracks.BOTH,
+    *,
+    start: int = 0,
+    payload: bytes | None = None,
+) -> list[Frame]:
+    """`count` moments of 20 ms: 50 are a second.
+
+    Args:
+        tracks: one track, or both (two frames a moment, inbound first).
+        start: the first frame's number.
+        payload: 160 octets of mu-law; by default every frame's are its own, so that a test can tell them
+            apart: `payload_of` its track and number.
+    """
+    return [
+        Frame(track, number, FrameFlag.RECEIVED, payload or payload_of(track, number))
+        for number in range(start, start + count)
+        for track in tracks.members
+    ]
+
+
+def payload_of(track: Track, number: int) -> bytes:
+    """The audio that `frames` gives to a frame."""
+    return (f"{track} {number} " * FRAME_BYTES).encode()[:FRAME_BYTES]
+
+
+def tone(hertz: float, count: int, tracks: Tracks = Tracks.BOTH, *, level: float = 0.5) -> list[Frame]:
+    """`count` moments of a sine wave, for connectors whose output one listens to."""
+    made: list[Frame] = []
+    for number in range(count):
+        first = number * FRAME_BYTES
+        angles = (2 * math.pi * hertz * sample / 8000 for sample in range(first, first + FRAME_BYTES))
+        payload = bytes(_mulaw(int(32767 * level * math.sin(angle))) for angle in angles)
+        made += [Frame(track, number, FrameFlag.RECEIVED, payload) for track in tracks.members]
+    return made
+
+
+def make(connector: type[C], name: str = "test", *, host: Host = HOST, **settings: object) -> C:
+    """An instance of `connector`, its settings checked as if they stood in the configuration.
+
+    Raises:
+        TypeError: the class is not one that forkproxy would load, and why.
+        InputError: the settings have mistakes.
+    """
+    problem = check(connector)
+    if problem is not None:
+        raise TypeError(f"{connector.__name__} {problem}")
+    return connector(name, settings_of(connector, settings), host)
+
+
+class FakeStream(QueuedStream):
+    """A stream that exists in a test only: hand it to `Connector.stream`."""
+
+    def __init__(
+        self,
+        frames: Iterable[Frame] = (),
+        *,
+        tracks: Tracks = Tracks.BOTH,
+        name: str | None = None,
+        url: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        transport: StreamTransport = StreamTransport.WEBSOCKET,
+        call: CallInfo = CALL,
+        sid: str = "MZ" + "0" * 32,
+        stopped: bool = True,
+    ) -> None:
+        """A stream of `frames` that ends behind them; with ``stopped=False`` it goes on, see `feed`."""
+        spec = StreamSpec(transport, tracks, name=name, url=url, parameters=tuple((parameters or {}).items()))
+        log = logs.bind(HOST.log, call_sid=call.sid, stream_sid=sid)
+        queue = FrameQueue(tracks.members, math.inf)
+        super().__init__(sid, spec, call, log, queue, self._note_creation, self._note_warning)
+        self.is_created = False
+        """The connector has called `created`."""
+        self.warnings: list[tuple[int, str]] = []
+        """Every call of `warn`."""
+        self.feed(frames)
+        self.ended = stopped
+
+    def feed(self, frames: Iterable[Frame]) -> None:
+        """More frames."""
+        self._queue.add(list(frames))
+        self.wake()
+
+    def stop(self) -> None:
+        """The end of the stream, behind the frames that were fed."""
+        self.ended = True
+        self.wake()
+
+    def _note_creation(self) -> None:
+        self.is_created = True
+
+    def _note_warning(self, code: int, message: str) -> None:
+        self.warnings.append((code, message))
+
+
+@dataclass
+class Run:
+    """A connector at work behind the real machinery; see `running`."""
+
+    runner: StreamRunner
+    events: list[StreamEvent] = field(default_factory=list)
+    """Everything that was reported, `StreamEnded` last."""
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_created(self) -> bool:
+        return any(isinstance(event, StreamCreated) for event in self.events)
+
+    @property
+    def ended(self) -> bool:
+        return any(isinstance(event, StreamEnded) for event in self.events)
+
+    @property
+    def error(self) -> StreamError | None:
+        """What the stream failed with."""
+        return next((event.error for event in self.events if isinstance(event, StreamEnded)), None)
+
+    @property
+    def warnings(self) -> list[int]:
+        """Twilio's codes, in the order they were reported."""
+        return [event.code for event in self.events if isinstance(event, StreamWarning)]
+
+    @property
+    def figures(self) -> StreamFigures:
+        return self.runner.figures()
+
+    def feed(self, frames: list[Frame]) -> None:
+        """Frames from the call."""
+        self.runner.feed(frames)
+
+    async def created(self) -> bool:
+        """Wait until the stream is created (True) or has ended without (False)."""
+        while not self.is_created and not self.ended:
+            self._changed.clear()
+            await self._changed.wait()
+        return self.is_created
+
+    async def stop(self, *, drain: float | None = None) -> None:
+        """End the stream and wait for `StreamEnded`."""
+        self.runner.stop("the test stops it", drain=drain)
+        await self.runner.closed()
+
+    async def closed(self) -> None:
+        """Wait for `StreamEnded`, without stopping the stream."""
+        await self.runner.closed()
+
+    def _on_event(self, event: StreamEvent) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+
+@asynccontextmanager
+async def running(
+    connector: Connector[Any],
+    *,
+    tracks: Tracks = Tracks.BOTH,
+    name: str | None = None,
+    url: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+    transport: StreamTransport = StreamTransport.WEBSOCKET,
+    call: CallInfo = CALL,
+    **timeouts: float,
+) -> AsyncIterator[Run]:
+    """A stream that runs as in a call while the block lasts, and is stopped at its end.
+
+    Args:
+        timeouts: ``queue_seconds``, ``connect_timeout`` and ``drain_timeout`` of `StreamRunner`.
+    """
+    spec = StreamSpec(transport, tracks, name=name, url=url, parameters=tuple((parameters or {}).items()))
+    events: list[StreamEvent] = []
+    run: Run
+
+    def on_event(event: StreamEvent) -> None:
+        run._on_event(event)
+
+    run = Run(
+        StreamRunner(connector, spec, call, connector.host, on_event=on_event, **timeouts),
+        events,
+    )
+    run.runner.start()
+    try:
+        yield run
+    finally:
+        await run.stop()
+
+
+async def run_connector(connector: Connector[Any], frames: list[Frame], **options: Any) -> Run:
+    """A whole stream: started, fed with `frames` at once, stopped when created, ended.
+
+    Args:
+        options: those of `running`.
+    """
+    async with running(connector, **options) as run:
+        run.feed(frames)
+        await run.created()
+    return run
+
+
+def _mulaw(sample: int) -> int:
+    """One sample of 16 bits in mu-law (ITU-T G.711)."""
+    sign = 0x80 if sample < 0 else 0
+    magnitude = min(abs(sample), 32635) + 132
+    exponent = magnitude.bit_length() - 8
+    return ~(sign | exponent << 4 | magnitude >> (exponent + 3) & 0x0F) & 0xFF
