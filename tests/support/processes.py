@@ -46,6 +46,12 @@ def free_ports(count: int, *, step: int = 1, low: int = 10000, high: int = 19998
     raise RuntimeError(f"no {count} free ports between {low} and {high}")
 
 
+def bound(port: int, transport: str) -> bool:
+    """Whether somebody holds this IPv4 port, by ``udp`` or ``tcp``."""
+    lines = Path(f"/proc/net/{transport}").read_text().splitlines()[1:]
+    return any(line.split()[1].endswith(f":{port:04X}") for line in lines)
+
+
 async def until(
     condition: Callable[[], T], *, timeout: float, what: str | Callable[[], str], every: float = 0.05
 ) -> T:

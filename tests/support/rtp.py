@@ -108,6 +108,11 @@ class RtpParty:
         self.sequence = (self.sequence + 1) & 0xFFFF
         self.timestamp = (self.timestamp + (len(payload) if samples is None else samples)) & 0xFFFFFFFF
 
+    def send_raw(self, data: bytes) -> None:
+        """Send these octets from our RTP port; they do not count as sent."""
+        assert self.remote is not None, "the peer's address is not known yet"
+        self._transport.sendto(data, self.remote)
+
     async def play(self, payloads: Iterable[bytes], *, interval: float = 0.02) -> None:
         """Send `payloads`, one each `interval` seconds without drift."""
         loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import audio
-from tests.support.processes import Process, free_ports
+from tests.support.processes import Process, bound, free_ports, until
 
 SCENARIOS = Path(__file__).parent.parent / "interop" / "sipp"
 
@@ -95,7 +95,15 @@ class Sipp:
         self.folder.mkdir(parents=True)
         (self.folder / "tone.ul").write_bytes(audio.tone_ulaw(self._tone, 2))
         self._process = Process(self.scenario, self._command, self.folder)
+        try:
+            await until(self._started, timeout=5, what=self.describe, every=0.02)
+        except BaseException:
+            self._process.kill()
+            raise
         return self
+
+    def _started(self) -> bool:
+        return bound(self.port, self.transport) or self.process.returncode is not None
 
     async def __aexit__(self, *_: object) -> None:
         self.process.kill()

@@ -57,7 +57,6 @@ async def test_sipp_scenarios_fit_one_another(
     tmp_path: Path, caller: str, callee: str, transport: str
 ) -> None:
     async with Sipp(callee, tmp_path / "uas", transport=transport, hold_ms=300) as uas:
-        await asyncio.sleep(0.3)
         remote = f"127.0.0.1:{uas.port}"
         async with Sipp(caller, tmp_path / "uac", transport=transport, remote=remote, hold_ms=300) as uac:
             assert (await uac.finished()).successful == 1

@@ -1,0 +1,67 @@
+"""A thousand calls at a time: none fails, none leaves anything behind."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.flows import bridge
+from tests.support.processes import needs
+from tests.support.proxy import Proxy
+from tests.support.sipp import Sipp
+
+CALLS = 1000
+RATE = 100
+HOLD_MS = 11_000
+"""A little longer than it takes to place them all: the last is up before the first hangs up."""
+TIMERS = 33.0
+"""Seconds after which SIP's transactions have forgotten a call (RFC 3261: timers D, H and J, 32 seconds)."""
+
+
+async def _round(proxy: Proxy, callee: Sipp, folder: Path) -> int:
+    """Place the calls; the most that stood at the same time, as the proxy counts."""
+    remote = f"127.0.0.1:{proxy.udp[1]}"
+    peak = 0
+    async with Sipp(
+        "uac_load", folder, remote=remote, calls=CALLS, rate=RATE, limit=CALLS, hold_ms=HOLD_MS, timeout=60
+    ) as caller:
+        while caller.process.returncode is None:
+            peak = max(peak, len(await proxy.calls()))
+            await asyncio.sleep(0.5)
+        figures = await caller.finished()
+    assert (figures.created, figures.successful, figures.failed) == (CALLS, CALLS, 0)
+    await proxy.idle()
+    return peak
+
+
+@needs("sipp")
+@pytest.mark.timeout(200)
+async def test_a_thousand_calls_at_a_time_twice(tmp_path: Path) -> None:
+    async with (
+        Sipp("uas_load", tmp_path / "uas", calls=2 * CALLS, timeout=180) as callee,
+        Proxy(
+            tmp_path / "proxy", bridge(callee.uri), legs=2 * CALLS + 20, config={"log": {"level": "warning"}}
+        ) as proxy,
+    ):
+        before = await proxy.gauges()
+        sockets = proxy.process.descriptors()
+
+        assert await _round(proxy, callee, tmp_path / "first") == CALLS
+        await asyncio.sleep(TIMERS)
+        first = proxy.process.rss()
+        left = {
+            name: (before.get(name), value)
+            for name, value in (await proxy.gauges()).items()
+            if value != before.get(name)
+        }
+        assert not left, "not given back after the timers"
+        assert proxy.process.descriptors() == sockets
+
+        assert await _round(proxy, callee, tmp_path / "second") == CALLS
+        second = proxy.process.rss()
+        assert second < first * 1.05, f"from {first / 1e6:.1f} MB to {second / 1e6:.1f} MB by a second round"
+        assert proxy.process.descriptors() == sockets
+        figures = await callee.finished()
+        assert (figures.successful, figures.failed) == (2 * CALLS, 0)

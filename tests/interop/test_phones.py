@@ -1,0 +1,91 @@
+"""Two real phones talk through forkproxy while a consumer listens: the product, as its user has it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from pathlib import Path
+
+from tests.support import audio
+from tests.support.baresip import Baresip
+from tests.support.consumer import Consumer
+from tests.support.flows import fork_and_bridge
+from tests.support.processes import needs
+from tests.support.proxy import ACCOUNT, Proxy
+
+
+@needs("baresip")
+async def test_two_phones_talk_and_the_consumer_hears_each_on_its_track(tmp_path: Path) -> None:
+    async with (
+        Consumer(tmp_path) as consumer,
+        Baresip(tmp_path / "bob", "bob", tone=1000, account=";answermode=auto") as bob,
+        Baresip(tmp_path / "alice", "alice", tone=440) as alice,
+    ):
+        flow = fork_and_bridge(consumer.url, bob.uri, parameters=[("caller", "{{contact.channel.address}}")])
+        config = {"streams": {"ca_file": str(consumer.ca_file)}}
+        async with Proxy(tmp_path / "proxy", flow, config=config) as proxy:
+            before = await proxy.gauges()
+            await alice.dial(f"sip:bob@127.0.0.1:{proxy.udp[1]}")
+            await alice.event("CALL_ESTABLISHED")
+            await bob.event("CALL_ESTABLISHED")
+            await asyncio.sleep(4)
+            assert len(await proxy.calls()) == 1
+            await alice.hang_up()
+            await bob.event("CALL_CLOSED")
+            stream = await consumer.ended()
+            await proxy.idle()
+            after = await proxy.gauges()
+
+        # each phone heard the other, whole and alone
+        for phone, wanted, other in ((alice, 1000, 440), (bob, 440, 1000)):
+            heard = audio.listen(phone.heard(), wanted, other)
+            assert heard.seconds > 3.5, f"{phone.user}: {heard}"
+            assert (heard.breaks, heard.mixed) == (0, 0), f"{phone.user}: {heard}"
+
+        # the consumer heard each on its own track
+        assert stream.mistakes() == []
+        for track, wanted, other in (("inbound", 440, 1000), ("outbound", 1000, 440)):
+            heard = audio.listen(stream.samples(track), wanted, other)
+            assert heard.seconds > 3.5, f"{track}: {heard}"
+            assert (heard.breaks, heard.mixed) == (0, 0), f"{track}: {heard}"
+
+        # fifty messages a second on each track, from start to stop
+        inbound, outbound = stream.media("inbound"), stream.media("outbound")
+        assert len(inbound) == len(outbound)
+        lasted = stream.times[-1] - stream.times[1]
+        assert abs(len(inbound) / 50 - lasted) < 0.5
+
+        # what start says, and that the handshake was signed as Twilio signs it
+        assert "alice" in stream.start["customParameters"]["caller"]
+        assert stream.start["accountSid"] == ACCOUNT["sid"]
+        assert stream.start["tracks"] == ["inbound", "outbound"]
+        assert stream.start["mediaFormat"] == {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+        digest = hmac.new(ACCOUNT["auth_token"].encode(), consumer.url.encode(), hashlib.sha1).digest()
+        assert stream.headers["x-twilio-signature"] == base64.b64encode(digest).decode()
+        assert stream.close_code == 1000
+
+        assert after == before, "something is left of the call"
+
+
+@needs("baresip")
+async def test_a_phone_calls_by_tcp_one_that_answers_by_udp(tmp_path: Path) -> None:
+    async with (
+        Consumer(tmp_path) as consumer,
+        Baresip(tmp_path / "bob", "bob", tone=1000, account=";answermode=auto") as bob,
+        Baresip(tmp_path / "alice", "alice", tone=440) as alice,
+    ):
+        config = {"streams": {"ca_file": str(consumer.ca_file)}}
+        async with Proxy(tmp_path / "proxy", fork_and_bridge(consumer.url, bob.uri), config=config) as proxy:
+            await alice.dial(f"sip:bob@127.0.0.1:{proxy.tcp[1]};transport=tcp")
+            await alice.event("CALL_ESTABLISHED")
+            await asyncio.sleep(2)
+            await bob.hang_up()  # this time the one who was called
+            await alice.event("CALL_CLOSED")
+            stream = await consumer.ended()
+        for phone, wanted, other in ((alice, 1000, 440), (bob, 440, 1000)):
+            heard = audio.listen(phone.heard(), wanted, other)
+            assert heard.seconds > 1.5, f"{phone.user}: {heard}"
+            assert (heard.breaks, heard.mixed) == (0, 0), f"{phone.user}: {heard}"
+        assert stream.mistakes() == []
