@@ -56,7 +56,9 @@ def validate(document: Document, model: type[M], at: Sequence[str | int] = (), *
         # JSON in between: pydantic's strict mode then knows that an enumeration or a path is written as text.
         return model.model_validate_json(json.dumps(data), strict=True, context=context)
     except pydantic.ValidationError as error:
-        problems = sorted(_problems(document, model, tuple(at), error), key=lambda problem: problem.line)
+        problems = sorted(
+            _problems(document, model, tuple(at), error), key=lambda problem: (problem.line, problem.column)
+        )
         raise InputError(problems) from error
 
 
@@ -77,8 +79,7 @@ def _problems(
             if expected not in types_at.setdefault(path, []):
                 types_at[path].append(expected)
         elif mistake["type"] == "extra_forbidden":
-            known = fields_at(model, path[len(at) : -1])
-            message = f"is not a known property{did_you_mean(str(path[-1]), known)}"
+            message = f"is not a known property{_hint(model, path[len(at) :])}"
             yield document.problem(path, message, key=True)
         else:
             yield document.problem(path, _message(mistake), key=key)
@@ -139,20 +140,32 @@ def _message(mistake: Mapping[str, Any]) -> str:
     return message[:1].lower() + message[1:]
 
 
-def fields_at(annotation: Any, path: Sequence[str | int]) -> set[str]:
-    """The keys that the models along `annotation` know at `path` (as written in a document)."""
+def _hint(model: type[pydantic.BaseModel], path: Sequence[str | int]) -> str:
+    """What the author of an unknown key may have meant; a model can say so in a dict named `hints`."""
+    wrong = str(path[-1])
+    models = _models_at(model, path[:-1])
+    for each in models:
+        if wrong in getattr(each, "hints", {}):
+            return f"; did you mean '{each.hints[wrong]}'?"
+    return did_you_mean(wrong, {name for each in models for name in _fields(each)})
+
+
+def _fields(model: type[pydantic.BaseModel]) -> dict[str, Any]:
+    """The keys that a model knows, as a document writes them, and what they are."""
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _models_at(annotation: Any, path: Sequence[str | int]) -> list[Any]:
+    """The models that `annotation` has at `path`: more than one where there is a union."""
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        fields = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
         if not path:
-            return set(fields)
-        return fields_at(fields[str(path[0])], path[1:]) if path[0] in fields else set()
+            return [annotation]
+        return _models_at(_fields(annotation).get(str(path[0])), path[1:])
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return fields_at(arguments[0], path)
+        return _models_at(arguments[0], path)
     if origin in (typing.Union, types.UnionType):
-        return {name for member in arguments for name in fields_at(member, path)}
-    if path and origin is not None and arguments and isinstance(path[0], int):
-        return fields_at(arguments[0], path[1:])
-    if path and origin is not None and len(arguments) == 2:
-        return fields_at(arguments[1], path[1:])
-    return set()
+        return [model for member in arguments for model in _models_at(member, path)]
+    if path and arguments:  # a list or tuple of, or a dict to
+        return _models_at(arguments[0 if isinstance(path[0], int) else -1], path[1:])
+    return []
