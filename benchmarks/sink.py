@@ -17,6 +17,7 @@ import struct
 import sys
 import time
 from collections import Counter
+from typing import cast
 
 import uvloop
 
@@ -64,8 +65,7 @@ class Stream(asyncio.Protocol):
         """Frames without a stamp since the last one that had one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is not derived from it
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
