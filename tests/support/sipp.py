@@ -20,8 +20,6 @@ class Figures:
     successful: int
     failed: int
     retransmissions: int
-    peak: int
-    """The most calls that stood at the same time; as far as SIPp's samples of half a second see it."""
 
 
 class Sipp:
@@ -133,5 +131,4 @@ class Sipp:
             successful=int(last["SuccessfulCall(C)"]),
             failed=int(last["FailedCall(C)"]),
             retransmissions=int(last["Retransmissions(C)"]),
-            peak=max(int(row["CurrentCall"]) for row in rows),
         )

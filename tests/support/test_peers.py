@@ -52,15 +52,18 @@ async def test_baresip_calls_baresip_and_each_hears_the_other(tmp_path: Path) ->
         ("uac_load", "uas_late"),
     ],
 )
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_sipp_scenarios_fit_one_another(
-    tmp_path: Path, caller: str, callee: str, transport: str
-) -> None:
-    async with Sipp(callee, tmp_path / "uas", transport=transport, hold_ms=300) as uas:
-        remote = f"127.0.0.1:{uas.port}"
-        async with Sipp(caller, tmp_path / "uac", transport=transport, remote=remote, hold_ms=300) as uac:
-            assert (await uac.finished()).successful == 1
-            assert (await uas.finished()).successful == 1
+async def test_sipp_scenarios_fit_one_another(tmp_path: Path, caller: str, callee: str) -> None:
+    async def run(transport: str) -> None:
+        folder = tmp_path / transport
+        async with Sipp(callee, folder / "uas", transport=transport, hold_ms=300) as uas:
+            remote = f"127.0.0.1:{uas.port}"
+            async with Sipp(caller, folder / "uac", transport=transport, remote=remote, hold_ms=300) as uac:
+                assert (await uac.finished()).successful == 1
+                assert (await uas.finished()).successful == 1
+
+    async with asyncio.TaskGroup() as group:
+        for transport in ("udp", "tcp"):
+            group.create_task(run(transport))
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
