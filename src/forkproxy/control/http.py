@@ -1,0 +1,150 @@
+"""Health, metrics and running calls over HTTP, for the operator's tools.
+
+=============  ==============================================================================
+``/healthz``   200 ``ok``, or 503 ``draining``: a load balancer then sends calls elsewhere
+``/metrics``   Prometheus's text format 0.0.4
+``/calls``     ``{"calls": [...]}``, the running calls and their streams
+=============  ==============================================================================
+
+The server runs in the loop that carries the calls. So every answer is made from what is in memory, a
+request's body is never read, and the number of connections is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from forkproxy.control.metrics import CONTENT_TYPE, exposition
+from forkproxy.errors import ForkproxyError
+from forkproxy.model import Address
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 64
+"""Further connections are closed at once: a monitor that leaks them must not eat the calls' descriptors."""
+IDLE = 15.0
+"""Seconds after which a connection that sends no request is closed."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ApiError(ForkproxyError):
+    """The HTTP server cannot listen."""
+
+
+class ApiServer:
+    """The server at `api.listen`. It knows calls only by the functions that it is given."""
+
+    def __init__(
+        self,
+        listen: Address,
+        *,
+        healthy: Callable[[], bool],
+        counters: Callable[[], Mapping[str, int | float]],
+        calls: Callable[[], Sequence[Mapping[str, Any]]],
+    ) -> None:
+        """
+        Args:
+            listen: an address of this machine; port 0 picks a free one.
+            healthy: False while draining.
+            counters: everything that is counted, by the names of `forkproxy.control.metrics`.
+            calls: the running calls, ready for JSON.
+        """
+        self.address = listen
+        """Where it listens; after `start` with the real port."""
+        self._healthy = healthy
+        self._counters = counters
+        self._calls = calls
+        self._requests = {"http_requests": 0, "http_bad_requests": 0, "http_connections_refused": 0}
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """
+        Raises:
+            ApiError: the address or the port cannot be had.
+        """
+        application = web.Application(middlewares=[self._guard])
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/calls", self._running)
+        # aiohttp logs a traceback for every request that it cannot parse; here these are counted.
+        logger = logging.Logger("forkproxy.control.http.parser")
+        logger.addFilter(self._count_bad)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=logger, keepalive_timeout=IDLE, shutdown_timeout=1.0
+        )
+        await self._runner.setup()
+        listen = self.address
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._protocol, listen.host, listen.port
+            )
+        except OSError as error:
+            await self.close()
+            reason = error.strerror or str(error)
+            raise ApiError(f"api.listen: cannot listen at {listen}: {reason}") from error
+        self.address = Address(listen.host, self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop listening and close all connections. May be called twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    def counters(self) -> Mapping[str, int]:
+        """Requests answered, requests refused as malformed, and connections beyond `MAX_CONNECTIONS`."""
+        return self._requests
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        assert self._runner is not None
+        assert self._runner.server is not None
+        if len(self._runner.server.connections) >= MAX_CONNECTIONS:
+            self._requests["http_connections_refused"] += 1
+            return _Refused()
+        return self._runner.server()
+
+    def _count_bad(self, record: logging.LogRecord) -> bool:
+        self._requests["http_bad_requests"] += 1
+        return False
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """No request may do more than fail."""
+        self._requests["http_requests"] += 1
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _text(error.status, error.reason.lower())
+        except Exception:
+            log.exception("a request failed", extra={"path": request.path})
+            return _text(500, "internal error; the log says more")
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return _text(200, "ok") if self._healthy() else _text(503, "draining")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = exposition({**self._counters(), **self.counters()})
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _running(self, request: web.Request) -> web.Response:
+        text = json.dumps({"calls": list(self._calls())}, default=str)
+        return web.Response(text=text + "\n", content_type="application/json")
+
+
+class _Refused(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _text(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text + "\n")

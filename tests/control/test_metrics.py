@@ -1,0 +1,56 @@
+"""Prometheus's text format: names, kinds, and numbers that a scraper can read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from forkproxy.control.metrics import METRICS, exposed_name, exposition
+
+LINE = re.compile(
+    r"(# HELP [a-zA-Z_][a-zA-Z0-9_]* .+|# TYPE [a-zA-Z_][a-zA-Z0-9_]* (counter|gauge|untyped)|\S+ \S+)"
+)
+
+
+def test_a_known_counter_has_its_help_and_kind() -> None:
+    assert exposition({"http_requests": 3}) == (
+        "# HELP forkproxy_http_requests_total Requests to the HTTP server.\n"
+        "# TYPE forkproxy_http_requests_total counter\n"
+        "forkproxy_http_requests_total 3\n"
+    )
+
+
+def test_an_unknown_counter_is_still_exported() -> None:
+    text = exposition({"a-new.thing": 7})
+    assert "# TYPE forkproxy_a_new_thing untyped\nforkproxy_a_new_thing 7\n" in text
+    assert "# HELP forkproxy_a_new_thing The counter a-new.thing" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (True, "1"),
+        (1.5, "1.5"),
+        (float("inf"), "+Inf"),
+        (-float("inf"), "-Inf"),
+        (float("nan"), "NaN"),
+    ],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert exposition({"x": value}).splitlines()[-1] == f"forkproxy_x {text}"
+
+
+def test_every_metric_makes_a_well_formed_exposition() -> None:
+    lines = exposition(dict.fromkeys(METRICS, 1)).splitlines()
+    assert len(lines) == 3 * len(METRICS)
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert len({exposed_name(name) for name in METRICS}) == len(METRICS)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_table_is_fit_to_print(name: str) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+    assert METRICS[name].help.endswith(".")
+    assert exposed_name(name).endswith("_total") == (METRICS[name].kind == "counter")
