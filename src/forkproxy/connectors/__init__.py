@@ -4,4 +4,38 @@
 - `forkproxy.connectors.registry`  entry points, and the instances that the configuration makes
 - `forkproxy.connectors.streams`   one running stream: queue, task, timeouts, events
 - `forkproxy.connectors.testing`   for the tests of connectors
+
+The names below are what the rest of forkproxy uses.
 """
+
+from __future__ import annotations
+
+from forkproxy.connectors.api import Connector, Host, Settings, Stream
+from forkproxy.connectors.events import (
+    StreamCreated,
+    StreamEnded,
+    StreamEvent,
+    StreamFigures,
+    StreamWarning,
+)
+from forkproxy.connectors.registry import InstalledConnector, Instance, Registry, build, installed
+from forkproxy.connectors.streams import StreamRunner, abandoned
+
+__all__ = [
+    "Connector",
+    "Host",
+    "InstalledConnector",
+    "Instance",
+    "Registry",
+    "Settings",
+    "Stream",
+    "StreamCreated",
+    "StreamEnded",
+    "StreamEvent",
+    "StreamFigures",
+    "StreamRunner",
+    "StreamWarning",
+    "abandoned",
+    "build",
+    "installed",
+]

@@ -202,6 +202,9 @@ class Connector(ABC, Generic[S]):
     settings_type: ClassVar[type[Settings]] = Settings
     """The model in brackets."""
 
+    needs_url: bool = False
+    """True: a stream without a `Stream.url` is refused before it starts (31923)."""
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         for base in cls.__dict__.get("__orig_bases__", ()):

@@ -69,6 +69,27 @@ def installed() -> list[InstalledConnector]:
     return Registry().installed()
 
 
+def build(
+    connectors: Mapping[str, Mapping[str, Any]], host: Host, *, folder: Path | None = None
+) -> dict[str, Connector[Any]]:
+    """Make the instances of a configuration that is at hand as plain values, the implicit one included.
+
+    Args:
+        folder: where relative paths in settings start; the working directory unless given.
+
+    Raises:
+        ConfigError: settings have mistakes, or connectors failed to start; all are named.
+    """
+    document = loads(
+        json.dumps({"connectors": connectors}, default=str), str((folder or Path()) / "connectors")
+    )
+    registry = Registry()
+    instances, problems = registry.read(document)
+    if any(not problem.warning for problem in problems):
+        raise ConfigError(problems)
+    return registry.build(instances, host)
+
+
 class Registry:
     """The installed types; finds them when it is made, loads each when it is needed."""
 

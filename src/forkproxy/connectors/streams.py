@@ -6,7 +6,7 @@ The rules of the file:
   waits and never raises.
 - The connector runs in a task of its own. Whatever that task does, `StreamEnded` comes exactly once, last.
 - Events are delivered from the event loop, never from inside a method of this module, so a receiver may call
-  any of them.
+  any of them. What an event tells is not logged here; what none tells is: tracebacks, abandoned connectors.
 - Two clocks bound the connector: it must report the stream as created within the connect timeout, and end
   within the drain timeout after `stop`. Otherwise it is cancelled. One that ignores even that is abandoned.
 
@@ -35,7 +35,7 @@ from forkproxy.connectors.events import (
 )
 from forkproxy.connectors.failures import failure_of, kind_of
 from forkproxy.connectors.queue import FrameQueue
-from forkproxy.errors import StreamConnectTimeout, StreamError
+from forkproxy.errors import StreamConnectTimeout, StreamError, StreamUrlError
 from forkproxy.model import FRAME_MS, CallInfo, Frame, StreamSpec, StreamTransport, new_sid
 
 State = Literal["starting", "running", "stopping", "stopped", "failed"]
@@ -46,7 +46,6 @@ CANCEL_GRACE = 1.0
 """Seconds that a cancelled connector has to clean up before it is abandoned."""
 OVERFLOW = 31930
 """Twilio's warning: audio was discarded, the consumer is too slow."""
-UNKNOWN = StreamError.twilio_code
 
 _abandoned = 0
 
@@ -229,6 +228,11 @@ class StreamRunner:
         """Wait until `StreamEnded` has been delivered."""
         await self._reported.wait()
 
+    @property
+    def dropped(self) -> int:
+        """Frames lost so far because the connector was too slow."""
+        return self._queue.dropped
+
     def figures(self) -> StreamFigures:
         """The counters as they are now, or as they were at the end."""
         if self._final is not None:
@@ -247,6 +251,8 @@ class StreamRunner:
 
     async def _carry(self) -> StreamError | None:
         """Run the connector; the stream's error instead of exceptions, whatever happens in there."""
+        if self.connector.needs_url and not self.spec.url:
+            return StreamUrlError(f"the stream has no URL, and the connector {self.connector.name} needs one")
         try:
             await self.connector.stream(self._feed)
         except StreamError as error:
@@ -335,7 +341,6 @@ class StreamRunner:
             self.state = "running"
             if self._timer is not None:
                 self._timer.cancel()
-        self._log.info("stream created", extra={"seconds": round(self._created_after, 3)})
         self._report(StreamCreated(self.sid))
 
     def _warn(self, code: int, message: str) -> None:
@@ -350,7 +355,6 @@ class StreamRunner:
 
     def _report_warning(self, code: int, message: str) -> None:
         self._warnings[code] += 1
-        self._log.warning(message, extra={"code": code})
         self._report(StreamWarning(self.sid, code, message))
 
     def _overflow(self) -> None:
@@ -366,12 +370,6 @@ class StreamRunner:
         self.state = "stopped" if error is None else "failed"
         self._final = figures = self.figures()
         self._queue.clear()
-        fields = {"frames": figures.handed_over, "dropped": figures.dropped, "waiting": figures.waiting}
-        if error is None:
-            self._log.info("stream ended", extra=fields)
-        else:
-            fields["code"] = error.twilio_code or UNKNOWN or 0
-            self._log.warning("stream failed: %s", error, extra=fields)
         self._report(StreamEnded(self.sid, error, figures))
 
     def _report(self, event: StreamEvent) -> None:

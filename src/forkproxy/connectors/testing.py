@@ -159,9 +159,9 @@ class FakeStream(QueuedStream):
 class Run:
     """A connector at work behind the real machinery; see `running`."""
 
-    runner: StreamRunner
     events: list[StreamEvent] = field(default_factory=list)
     """Everything that was reported, `StreamEnded` last."""
+    runner: StreamRunner = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -229,16 +229,8 @@ async def running(
         timeouts: ``queue_seconds``, ``connect_timeout`` and ``drain_timeout`` of `StreamRunner`.
     """
     spec = StreamSpec(transport, tracks, name=name, url=url, parameters=tuple((parameters or {}).items()))
-    events: list[StreamEvent] = []
-    run: Run
-
-    def on_event(event: StreamEvent) -> None:
-        run._on_event(event)
-
-    run = Run(
-        StreamRunner(connector, spec, call, connector.host, on_event=on_event, **timeouts),
-        events,
-    )
+    run = Run()
+    run.runner = StreamRunner(connector, spec, call, connector.host, on_event=run._on_event, **timeouts)
     run.runner.start()
     try:
         yield run
