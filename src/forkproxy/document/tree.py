@@ -90,12 +90,11 @@ class Builder:
         return self._scopes[-1].node
 
     def path(self) -> list[str | int]:
-        """The place of the innermost mapping or sequence, with the key that waits for its value."""
+        """The place of the next value."""
         path: list[str | int] = []
-        for index, scope in enumerate(self._scopes):
+        for scope in self._scopes:
             if isinstance(scope.node.data, list):
-                if index + 1 < len(self._scopes):
-                    path.append(len(scope.node.data))
+                path.append(len(scope.node.data))
             elif scope.key is not None:
                 path.append(scope.key)
         return path
@@ -148,7 +147,8 @@ class Builder:
 class Document:
     """What a file says, and where.
 
-    `data` is plain: dict, list, str, int, float, bool and None. Keys of mappings are always text.
+    `data` is plain: dict, list, str, int, float, bool and None. Keys of mappings are always text. Values may
+    be replaced in it: the places stay.
     """
 
     def __init__(self, file: str, root: Node) -> None:
@@ -182,24 +182,13 @@ class Document:
         Raises:
             KeyError: there is none.
         """
-        node = self._root
+        data = self.data
         for step in path:
-            node = node.children[step]
-        return node.data
-
-    def replace(self, path: Path, value: str | int | float | bool | None) -> None:
-        """Put a scalar in the place of another; the line stays.
-
-        Raises:
-            KeyError: there is nothing at `path`.
-        """
-        if not path:
-            raise KeyError(path)
-        parent = self._root
-        for step in path[:-1]:
-            parent = parent.children[step]
-        parent.children[path[-1]].data = value
-        parent.data[path[-1]] = value
+            index = isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data)
+            if not index and not (isinstance(data, dict) and step in data):
+                raise KeyError(step)
+            data = data[step]
+        return data
 
 
 def pointer(path: Path) -> str:

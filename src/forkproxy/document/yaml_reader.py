@@ -38,9 +38,12 @@ def _events(text: str, file: str) -> Iterator[yaml.Event]:
         raise InputError([Problem(file, line, column, "#", f"is not YAML: {error.reason}")]) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        line, column = (min(mark.line, text.count("\n")) + 1, mark.column + 1) if mark else (0, 0)
         what = error.problem or "cannot be read"
-        context = f"{error.context}, " if error.context else ""
+        context = ""
+        if error.context:
+            begin = error.context_mark
+            context = error.context + (f" from line {begin.line + 1} on, " if begin else ", ")
         message = f"is not YAML: {context}{what}{_hint(text, line, column)}"
         raise InputError([Problem(file, line, column, "#", message)]) from error
     except UnicodeEncodeError as error:
@@ -51,7 +54,8 @@ def _events(text: str, file: str) -> Iterator[yaml.Event]:
 
 def _hint(text: str, line: int, column: int) -> str:
     """What the author probably meant, from the character that libyaml stopped at."""
-    here = text.split("\n")[line - 1][column - 1 : column] if line else ""
+    lines = text.split("\n")
+    here = lines[line - 1][column - 1 : column] if 1 <= line <= len(lines) else ""
     if here == "\t":
         return "; YAML is indented with spaces, not with tabs"
     if here in ("@", "`", "%"):
