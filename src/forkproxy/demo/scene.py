@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-STREAM_NAME = "demo"
+STREAM_NAME = "AudioStream"
 NUMBER = "+15551230000"
 """What the caller dials; every number would do, for the flow is the default one."""
 
@@ -14,31 +15,34 @@ NUMBER = "+15551230000"
 def flow_definition(url: str, callee: str) -> dict[str, Any]:
     """Twilio's "fork for processing", as Studio exports it: start a stream, connect the call, stop it.
 
-    `url` is the consumer's wss URL, `callee` the SIP URI that the call is connected to.
+    The same as ``examples/flows/fork-for-processing.json`` but for `url`, the consumer's wss URL, and
+    `callee`, the SIP URI that the call is connected to.
     """
-    stream = {
+    stream = {"stream_name": STREAM_NAME, "stream_transport_type": "websocket"}
+    start = {
         "stream_action": "start",
-        "stream_transport_type": "websocket",
-        "stream_name": STREAM_NAME,
-        "stream_track": "both_tracks",
+        **stream,
         "stream_url": url,
-        "stream_parameters": [{"key": "caller", "value": "{{trigger.call.From}}"}],
+        "stream_track": "both_tracks",
+        "stream_parameters": [{"value": "{{trigger.call.From}}", "key": "caller"}],
     }
-    call = {
+    connect = {
         "noun": "sip",
         "sip_endpoint": callee,
         "caller_id": "{{contact.channel.address}}",
-        "record": False,
         "timeout": 30,
     }
-    stop = {"stream_action": "stop", "stream_transport_type": "websocket", "stream_name": STREAM_NAME}
+    other = dict.fromkeys(
+        ("incomingMessage", "incomingConversationMessage", "incomingRequest", "incomingParent")
+    )
+    after = {"callCompleted": "stop_stream", "hangup": "stop_stream"}
     return {
-        "description": "Fork for processing: stream both sides of a call while it goes on",
+        "description": "Fork for processing: stream both sides of an incoming call while it is connected",
         "states": [
-            _state("Trigger", "trigger", {}, 0, incomingCall="start_stream"),
-            _state("start_stream", "fork-stream", stream, 1, next="connect_call"),
-            _state("connect_call", "connect-call-to", call, 2, callCompleted="stop_stream", hangup=None),
-            _state("stop_stream", "fork-stream", stop, 3, next=None),
+            _state(0, "Trigger", "trigger", {}, {"incomingCall": "start_stream", **other}),
+            _state(1, "start_stream", "fork-stream", start, {"next": "connect_call"}),
+            _state(2, "connect_call", "connect-call-to", connect, after),
+            _state(3, "stop_stream", "fork-stream", {"stream_action": "stop", **stream}, {"next": None}),
         ],
         "initial_state": "Trigger",
         "flags": {"allow_concurrent_calls": True},
@@ -46,17 +50,17 @@ def flow_definition(url: str, callee: str) -> dict[str, Any]:
 
 
 def _state(
-    name: str, kind: str, properties: dict[str, Any], row: int, **transitions: str | None
+    row: int, name: str, kind: str, properties: dict[str, Any], transitions: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """One widget; a transition to None is one that ends the flow."""
+    """One widget; a transition to None ends the flow."""
     return {
         "name": name,
         "type": kind,
         "transitions": [
-            {"event": event} if target is None else {"event": event, "next": target}
+            {"event": event} if target is None else {"next": target, "event": event}
             for event, target in transitions.items()
         ],
-        "properties": {"offset": {"x": 0, "y": 200 * row}, **properties},
+        "properties": {"offset": {"x": 60 if row else 0, "y": 240 * row}, **properties},
     }
 
 
@@ -68,7 +72,7 @@ media: {{listen: 127.0.0.1, ports: 20000-29999}}
 flows:
   default: flow.json
 account: {{sid: {account_sid}, auth_token: {auth_token}}}
-streams: {{ca_file: {ca_file}}}   # the demo's own certificate; real servers need no such line
+streams: {{ca_file: certificate.pem}}   # the demo's own certificate; real servers need no such line
 api: {{listen: "127.0.0.1:0"}}
 """
 

@@ -17,7 +17,8 @@ BIN_MS = 10
 _MOST_BINS = 1500
 _FULL = 24000
 """The amplitude that fills a waveform's height; the voices peak here."""
-_BARS = "▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇█"
+"""From silence to loud."""
 
 
 def wav(audio: bytes) -> bytes:
@@ -56,7 +57,8 @@ def path(audio: bytes) -> tuple[int, str]:
     return count, "M" + "L".join([*over, *reversed(under)]) + "Z"
 
 
-def sparkline(audio: bytes, width: int) -> str:
-    """The loudness of `audio` as a line of block characters, for a terminal."""
-    bins = _bins(decode(audio), width)
-    return "".join(_BARS[min(7, round(7 * max(high, -low) / _FULL))] for low, high in bins)
+def bars(audio: bytes, width: int, marks: str = BARS) -> str:
+    """The loudness of `audio` as `width` characters of `marks`, which go from silence to loud."""
+    most = len(marks) - 1
+    levels = (min(1.0, max(high, -low) / _FULL) for low, high in _bins(decode(audio), width))
+    return "".join(marks[round(most * level)] for level in levels)
