@@ -128,12 +128,17 @@ class Writer(logging.Handler):
             self._descriptor = stream.fileno()
         except OSError:  # io.StringIO and its like
             self._descriptor = -1
-        forms = {form for secret in secrets if secret for form in (secret, json.dumps(secret)[1:-1])}
-        self._secrets = tuple(sorted(forms, key=len, reverse=True))
+        self._secrets: tuple[str, ...] = ()
+        self.hide(secrets)
         self._queue: queue.Queue[str | None] = queue.Queue(lines)
         self._told = 0
         self._thread = threading.Thread(target=self._write, name="forkproxy-log", daemon=True)
         self._thread.start()
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Replace these, too, by asterisks; as they are and as JSON writes them."""
+        forms = {form for secret in secrets if secret for form in (secret, json.dumps(secret)[1:-1])}
+        self._secrets = tuple(sorted(forms | set(self._secrets), key=len, reverse=True))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format now (the arguments may change later), write later."""
@@ -202,7 +207,7 @@ def setup(
     global _writer
     shutdown()
     number = logging.getLevelNamesMapping()[level.upper()]
-    _writer = Writer(stream or sys.stderr, secrets=secrets)
+    _writer = Writer(stream or sys.stderr or open(os.devnull, "w"), secrets=secrets)  # noqa: SIM115
     _writer.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     root = logging.getLogger()
     root.addHandler(_writer)
@@ -211,6 +216,12 @@ def setup(
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.captureWarnings(True)
+
+
+def hide(*secrets: str) -> None:
+    """Hide further secrets, those of an account that was made up, say."""
+    if _writer is not None:
+        _writer.hide(secrets)
 
 
 def shutdown() -> None:

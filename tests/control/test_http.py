@@ -22,7 +22,7 @@ from forkproxy.model import Address
 async def serving(**functions: Any) -> AsyncIterator[ApiServer]:
     server = ApiServer(
         Address("127.0.0.1", 0),
-        **{"healthy": lambda: True, "counters": dict, "calls": list, **functions},
+        **{"accepting": lambda: True, "counters": dict, "calls": list, **functions},
     )
     await server.start()
     try:
@@ -51,7 +51,7 @@ async def raw(server: ApiServer, data: bytes) -> bytes:
 
 async def test_health_follows_the_drain() -> None:
     health = True
-    async with serving(healthy=lambda: health) as server:
+    async with serving(accepting=lambda: health) as server:
         assert server.address.port != 0
         assert (await get(server, "/healthz"))[::2] == (200, "ok\n")
         health = False
@@ -136,7 +136,7 @@ async def test_connections_beyond_the_limit_are_closed_at_once(monkeypatch: pyte
 
 async def test_a_taken_port_is_one_clear_error() -> None:
     async with serving() as server:
-        second = ApiServer(server.address, healthy=bool, counters=dict, calls=list)
+        second = ApiServer(server.address, accepting=bool, counters=dict, calls=list)
         with pytest.raises(ApiError, match=rf"api\.listen: cannot listen at {server.address}: .*in use"):
             await second.start()
         await second.close()
@@ -152,7 +152,7 @@ async def test_close_ends_idle_connections_and_frees_the_port() -> None:
         writer.close()
         await writer.wait_closed()
         await server.close()
-        again = ApiServer(server.address, healthy=bool, counters=dict, calls=list)
+        again = ApiServer(server.address, accepting=bool, counters=dict, calls=list)
         await again.start()
         await again.close()
 
@@ -168,7 +168,7 @@ def has_ipv6() -> bool:
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
 async def test_ipv6() -> None:
-    server = ApiServer(Address("::1", 0), healthy=lambda: True, counters=dict, calls=list)
+    server = ApiServer(Address("::1", 0), accepting=lambda: True, counters=dict, calls=list)
     await server.start()
     assert str(server.address).startswith("[::1]:")
     assert (await get(server, "/healthz"))[0] == 200

@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from forkproxy import logs
 from forkproxy.config.models import Config
 from forkproxy.config.values import account_sid
 from forkproxy.model import Account, new_sid
@@ -53,6 +54,7 @@ def establish_account(config: Config, file: Path | None = None) -> Account:
             "account.auth_token, or mend the state file",
             extra={"file": str(file or ""), "reason": reason},
         )
+    logs.hide(kept.auth_token)
     return Account(sid or kept.sid, token or kept.auth_token)
 
 

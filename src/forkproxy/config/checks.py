@@ -29,7 +29,8 @@ def cross_check(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _flow_keys(document)
 
 
-def _at(document: Document, *path: str | int, default: Any = None) -> Any:
+def at(document: Document, *path: str | int, default: Any = None) -> Any:
+    """The value at `path`, or `default`."""
     try:
         return document.at(path)
     except KeyError:
@@ -42,7 +43,7 @@ def _default(section: str, key: str) -> Any:
 
 def _listeners(document: Document) -> Iterator[Problem]:
     """Two sockets cannot share a port, and SIP's must not lie among RTP's."""
-    urls = _at(document, "sip", "listen", default=list(_default("sip", "listen")))
+    urls = at(document, "sip", "listen", default=list(_default("sip", "listen")))
     sockets: list[tuple[tuple[str | int, ...], str, Address]] = []
     for index, url in enumerate(urls if isinstance(urls, list) else ()):
         try:
@@ -50,7 +51,7 @@ def _listeners(document: Document) -> Iterator[Problem]:
         except ValueError:
             continue
     try:
-        api = values.listen_address(_at(document, "api", "listen", default=str(_default("api", "listen"))))
+        api = values.listen_address(at(document, "api", "listen", default=str(_default("api", "listen"))))
         sockets.append((("api", "listen"), "tcp", api))
     except ValueError:
         api = None
@@ -58,7 +59,7 @@ def _listeners(document: Document) -> Iterator[Problem]:
         if scheme == other_scheme and values.overlap(address, other):
             yield document.problem(path, f"{other} is taken by {scheme}://{address}")
     try:
-        ports = values.rtp_ports(_at(document, "media", "ports", default=str(_default("media", "ports"))))
+        ports = values.rtp_ports(at(document, "media", "ports", default=str(_default("media", "ports"))))
     except ValueError:
         return
     for path, scheme, address in sockets:
@@ -73,7 +74,7 @@ def _listeners(document: Document) -> Iterator[Problem]:
 def _trunks(document: Document) -> Iterator[Problem]:
     names: dict[str, int] = {}
     patterns: dict[str, str] = {}
-    trunks = _at(document, "trunks")
+    trunks = at(document, "trunks")
     for index, trunk in enumerate(trunks if isinstance(trunks, list) else ()):
         if not isinstance(trunk, dict):
             continue
@@ -124,14 +125,14 @@ def _shadowed(
 
 
 def _account(document: Document) -> Iterator[Problem]:
-    account = _at(document, "account")
+    account = at(document, "account")
     if isinstance(account, dict) and account.get("auth_token") and not account.get("sid"):
         message = "stands without a sid; the one that was made up at the first start goes with it"
         yield document.problem(("account", "auth_token"), message, key=True, warning=True)
 
 
 def _ca_file(document: Document, folder: Path) -> Iterator[Problem]:
-    written = _at(document, "streams", "ca_file")
+    written = at(document, "streams", "ca_file")
     if not isinstance(written, str):
         return
     path = ("streams", "ca_file")
@@ -145,7 +146,7 @@ def _ca_file(document: Document, folder: Path) -> Iterator[Problem]:
 
 
 def _flow_keys(document: Document) -> Iterator[Problem]:
-    flows = _at(document, "flows")
+    flows = at(document, "flows")
     for key in flows if isinstance(flows, dict) else ():
         try:
             values.flow_key(key)
@@ -172,6 +173,12 @@ def missing_flows(
             yield key, document.problem(("flows", key), f"{written!r} cannot be read: {reason(error)}")
 
 
-def names(connectors: object) -> Sequence[str]:
+def names(document: Document) -> Sequence[str]:
     """The instances that flows may name; one with a mistake in its settings is still known by its name."""
+    connectors = at(document, "connectors")
     return tuple(connectors) if isinstance(connectors, dict) else ()
+
+
+def allows_ws(document: Document) -> bool:
+    """Whether flows may stream to ``ws://``."""
+    return at(document, "streams", "allow_ws") is True

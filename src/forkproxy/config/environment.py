@@ -84,7 +84,7 @@ def _replace(
     new: Any = _REFERENCE.sub(value, text)
     if path not in done.unset and is_number(path):
         new = _as_number(new)
-    document.replace(path, new)
+    document.at(path[:-1])[path[-1]] = new
 
 
 def _as_number(text: str) -> str | int | float | bool:

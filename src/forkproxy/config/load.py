@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from forkproxy import document as documents
 from forkproxy import flow as flows
 from forkproxy.config import checks, environment
-from forkproxy.config.models import Config, Section
+from forkproxy.config.models import Config
+from forkproxy.connectors import Instance, Registry
 from forkproxy.document import Document
 from forkproxy.errors import ConfigError, InputError, Problem
 from forkproxy.flow import Flow
@@ -37,6 +40,27 @@ def check(path: Path | str, environ: Mapping[str, str] | None = None) -> list[Pr
     return _read(path, os.environ if environ is None else environ)[1]
 
 
+def instances(
+    path: Path | str, environ: Mapping[str, str] | None = None
+) -> tuple[dict[str, Instance], list[Problem]]:
+    """The connectors' instances of a configuration, and what is wrong with them; the rest is not looked at.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    registry = Registry()
+    try:
+        document = documents.load(path)
+    except InputError as error:
+        raise ConfigError(error.problems) from error
+    done = _substitute(document, os.environ if environ is None else environ, registry)
+    found, problems = registry.read(document)
+    problems = [done.hide(problem) for problem in problems] + [
+        problem for problem in done.problems if problem.path.startswith("#/connectors/")
+    ]
+    return found, _sorted(problems, path)
+
+
 def _read(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
     """The configuration, or None if it has errors; and all problems."""
     folder = Path(path).parent
@@ -47,7 +71,8 @@ def _read(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
         return None, list(error.problems)
     if not isinstance(document.data, dict):
         return None, [*problems, document.problem((), "is not a configuration: keys such as flows: expected")]
-    done = environment.substitute(document, environ, _wants_number)
+    registry = Registry()
+    done = _substitute(document, environ, registry)
     found = list(problems)
     config = None
     try:
@@ -55,7 +80,8 @@ def _read(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
     except InputError as error:
         found += error.problems
     found += checks.cross_check(document, folder)
-    found += _connectors(document)
+    made, mistakes = registry.read(document)
+    found += mistakes
     loaded = _flows(document, folder, found)
     unset = {document.problem(path, "").path for path in done.unset}
     problems = _sorted(
@@ -64,12 +90,15 @@ def _read(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
     if config is None or any(not problem.warning for problem in problems):
         return None, problems
     config._flows = loaded
+    config._instances = made
     config._warnings = tuple(problems)
     return config, problems
 
 
-def _connectors(document: Document) -> list[Problem]:
-    return []
+def _substitute(
+    document: Document, environ: Mapping[str, str], registry: Registry
+) -> environment.Substitution:
+    return environment.substitute(document, environ, lambda at: _wants_number(at, document, registry))
 
 
 def _flows(document: Document, folder: Path, problems: list[Problem]) -> dict[str, Flow]:
@@ -79,7 +108,8 @@ def _flows(document: Document, folder: Path, problems: list[Problem]) -> dict[st
         return {}
     unreadable = dict(checks.missing_flows(document, folder, written))
     problems += unreadable.values()
-    connectors = checks.names(document.data.get("connectors"))
+    connectors = checks.names(document)
+    allow_ws = checks.allows_ws(document)
     files: dict[Path, Flow] = {}
     loaded: dict[str, Flow] = {}
     seen: set[Path] = set()
@@ -90,7 +120,7 @@ def _flows(document: Document, folder: Path, problems: list[Problem]) -> dict[st
         if file not in seen:
             seen.add(file)
             try:
-                files[file] = flows.load(file, connectors=connectors)
+                files[file] = flows.load(file, connectors=connectors, allow_ws=allow_ws)
                 problems += files[file].warnings
             except InputError as error:
                 problems += error.problems
@@ -99,11 +129,17 @@ def _flows(document: Document, folder: Path, problems: list[Problem]) -> dict[st
     return loaded
 
 
-def _wants_number(path: environment.Path) -> bool:
+def _wants_number(path: environment.Path, document: Document, registry: Registry) -> bool:
     """True where the model has a number or a boolean: ``streams.allow_ws: ${ALLOW_WS}`` must work."""
     model: Any = Config
+    if len(path) > 2 and path[0] == "connectors":
+        kind = checks.at(document, *path[:2], "type")
+        connector = registry.load(kind).connector if kind in registry.types else None
+        if connector is None:
+            return False
+        model, path = connector.settings_type, path[2:]
     for step in path:
-        if not (isinstance(model, type) and issubclass(model, Section) and step in model.model_fields):
+        if not (isinstance(model, type) and issubclass(model, BaseModel) and step in model.model_fields):
             return False
         model = model.model_fields[str(step)].annotation
     return model in (int, float, bool)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from forkproxy.config import values
 from forkproxy.config.values import Network, Ports
+from forkproxy.connectors import Connector, Host, Instance, Registry
 from forkproxy.errors import Problem
 from forkproxy.flow import Flow
 from forkproxy.model import Address
@@ -153,6 +154,7 @@ class Config(Section):
     log: LogConfig = LogConfig()
 
     _flows: dict[str, Flow] = {}
+    _instances: dict[str, Instance] = {}
     _warnings: tuple[Problem, ...] = ()
 
     @property
@@ -168,6 +170,19 @@ class Config(Section):
     def flow_for(self, number: str) -> Flow | None:
         """The flow of a called number, or the default one."""
         return self._flows.get(number) or self._flows.get("default")
+
+    @property
+    def instances(self) -> Mapping[str, Instance]:
+        """The connectors' instances by name, the implicit one included, with their settings checked."""
+        return self._instances
+
+    def make_connectors(self, host: Host) -> dict[str, Connector[Any]]:
+        """The connectors by the names that flows use.
+
+        Raises:
+            ConfigError: some cannot start; each is named, with its line.
+        """
+        return Registry().build(self._instances, host)
 
     def routes(self) -> tuple[Trunk, ...]:
         """The trunks as signalling wants them."""
@@ -187,6 +202,8 @@ class Config(Section):
         )
 
     def secrets(self) -> tuple[str, ...]:
-        """Passwords and tokens, for the log to hide."""
-        found = [trunk.password for trunk in self.trunks] + [self.account.auth_token]
-        return tuple(secret.get_secret_value() for secret in found if secret is not None)
+        """Passwords and tokens, those of the connectors included, for the log to hide."""
+        models: list[BaseModel] = [*self.trunks, self.account]
+        models += [instance.settings for instance in self._instances.values()]
+        found = [value for model in models for _, value in model if isinstance(value, SecretStr)]
+        return tuple(secret.get_secret_value() for secret in found)

@@ -45,20 +45,20 @@ class ApiServer:
         self,
         listen: Address,
         *,
-        healthy: Callable[[], bool],
+        accepting: Callable[[], bool],
         counters: Callable[[], Mapping[str, int | float]],
         calls: Callable[[], Sequence[Mapping[str, Any]]],
     ) -> None:
         """
         Args:
             listen: an address of this machine; port 0 picks a free one.
-            healthy: False while draining.
+            accepting: False while draining.
             counters: everything that is counted, by the names of `forkproxy.control.metrics`.
             calls: the running calls, ready for JSON.
         """
         self.address = listen
         """Where it listens; after `start` with the real port."""
-        self._healthy = healthy
+        self._accepting = accepting
         self._counters = counters
         self._calls = calls
         self._requests = {"http_requests": 0, "http_bad_requests": 0, "http_connections_refused": 0}
@@ -130,7 +130,7 @@ class ApiServer:
             return _text(500, "internal error; the log says more")
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return _text(200, "ok") if self._healthy() else _text(503, "draining")
+        return _text(200, "ok") if self._accepting() else _text(503, "draining")
 
     async def _metrics(self, request: web.Request) -> web.Response:
         text = exposition({**self._counters(), **self.counters()})
