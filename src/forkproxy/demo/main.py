@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -49,6 +50,9 @@ def run(out: Path, seconds: float = 6.0) -> int:
     except DemoError as error:
         terminal.failure(str(error), error.log)
         return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        terminal.failure("it was interrupted", ())
+        return 1
     checks = run_checks(recording)
     page = _write(out, recording, checks)
     terminal.result(recording, checks, page)
@@ -89,6 +93,9 @@ async def _perform(out: Path, seconds: float, terminal: Terminal) -> Recording:
     from forkproxy.demo.consumer import Consumer
 
     started = time.time()
+    task = asyncio.current_task()
+    assert task is not None  # this runs in one
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # leave no process behind
     terminal.title(seconds)
     with tempfile.TemporaryDirectory(prefix="forkproxy-demo-") as scratch:
         folder = Path(scratch)

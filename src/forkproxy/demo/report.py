@@ -137,11 +137,12 @@ class _Page:
         return "\n".join(rows)
 
     def _bar(self, name: str, spans: Sequence[tuple[str, str, float, float]]) -> str:
-        parts = "".join(
-            f'<span class="{kind}" style="left:{self._percent(start):.2f}%;'
-            f'width:{self._percent(end) - self._percent(start):.2f}%">{html.escape(text)}</span>'
-            for kind, text, start, end in spans
-        )
+        parts = ""
+        for kind, text, start, end in spans:
+            left, width = self._percent(start), self._percent(end) - self._percent(start)
+            shown = html.escape(text) if width > 7 else ""  # a letter of a word helps nobody
+            style = f"left:{left:.2f}%;width:{width:.2f}%"
+            parts += f'<span class="{kind}" style="{style}" title="{html.escape(text)}">{shown}</span>'
         label = f'<div class="name"><b>{name}</b></div>'
         return f'<div class="row barrow">{label}<div class="lane bar">{parts}</div></div>'
 
