@@ -5,8 +5,8 @@
 
 It writes one JSON object a line to standard output: ``{"event": "ready", "uri": ...}``, then ``ringing``,
 ``answered``, ``ended``, and last ``{"event": "report", "report": {...}}`` with everything that it did, said
-and heard (`forkproxy.demo.recording.PhoneReport`). It ends with its call, and when its standard input is
-closed: nobody waits for it any more.
+and heard (`forkproxy.demo.recording.PhoneReport`). It ends with its call, and when the pipe that
+is its standard input is closed: nobody waits for it any more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import json
+import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -176,11 +179,8 @@ class Phone:
             return {}
         self._tap.close()
         figures = self._audio.close()
-        return {
-            name: value
-            for name in figures.__slots__
-            if isinstance(value := getattr(figures, name), int | float)
-        }
+        values = {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
+        return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
     def _give_up(self) -> None:
         tell("gave-up", after=self._arguments.patience)
@@ -194,6 +194,9 @@ class Phone:
             asyncio.get_running_loop().call_later(2.0, self._over.set)
 
     async def _parent_gone(self) -> None:
+        kind = os.fstat(sys.stdin.fileno()).st_mode
+        if not stat.S_ISFIFO(kind) and not stat.S_ISSOCK(kind):
+            return  # a terminal, or nothing: there is no parent that waits
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
