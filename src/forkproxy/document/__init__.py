@@ -12,7 +12,17 @@ and ``007`` are text, ``12:30`` and ``2026-01-31`` are text. Keys are always tex
 from __future__ import annotations
 
 from forkproxy.document.reader import load, loads
-from forkproxy.document.tree import MAX_BYTES, MAX_DEPTH, MAX_NODES, Document, did_you_mean
+from forkproxy.document.tree import MAX_BYTES, MAX_DEPTH, MAX_NODES, Document, closest, did_you_mean
 from forkproxy.document.validation import validate
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "did_you_mean", "load", "loads", "validate"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "Document",
+    "closest",
+    "did_you_mean",
+    "load",
+    "loads",
+    "validate",
+]

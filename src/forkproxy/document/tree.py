@@ -200,12 +200,18 @@ def pointer(path: Path) -> str:
     return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` is probably a misspelling of."""
+    lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.lower()[:200], lower, n=1, cutoff=0.6)
+    return lower[close[0]] if close else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint to append to a message, or nothing.
 
     >>> did_you_mean("stream_tracks", ["stream_track", "stream_url"])
     "; did you mean 'stream_track'?"
     """
-    lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(word.lower()[:200], lower, n=1, cutoff=0.6)
-    return f"; did you mean '{lower[close[0]]}'?" if close else ""
+    meant = closest(word, known)
+    return f"; did you mean '{meant}'?" if meant is not None else ""

@@ -132,6 +132,10 @@ def _message(mistake: Mapping[str, Any]) -> str:
             return f"must be {context['le']} or less"
         case "string_too_short" | "too_short" if context.get("min_length") == 1:
             return "must not be empty"
+        case "too_long":
+            return f"must not have more than {context['max_length']:,} items"
+        case "too_short":
+            return f"must have at least {context['min_length']:,} items"
         case "none_required":
             return f"{_name(mistake['input'])} found, null expected"
     message = str(mistake["msg"])

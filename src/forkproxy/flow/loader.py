@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from forkproxy import document as documents
-from forkproxy.document import Document, did_you_mean, validate
+from forkproxy.document import Document, closest, did_you_mean, validate
 from forkproxy.errors import FlowError, InputError, Problem
 from forkproxy.flow import graph
 from forkproxy.flow.definition import KNOWN_KEYS, Envelope, State, Transition
+from forkproxy.flow.liquid import Template
 from forkproxy.flow.widgets import INVENTED, KNOWN, RUNNING, Widget
 from forkproxy.flow.widgets.base import Site
 from forkproxy.flow.widgets.split_based_on import SplitBasedOn
@@ -151,13 +153,13 @@ class _Loader:
                 state = self._rest_of(envelope.states[index])
                 if state is None:
                     continue
+            states[index] = state
             if state.name in self.nodes:
                 first = self.nodes[state.name].index
                 line = self.document.problem(("states", first, "name"), "").line
                 message = f"'{state.name}' is the name of another widget too, in line {line}"
                 self._report(("states", index, "name"), message)
                 continue
-            states[index] = state
             self.nodes[state.name] = graph.Node(index, state.type)
         return states
 
@@ -178,16 +180,23 @@ class _Loader:
         )
 
     def _graph(self, initial: str, states: Mapping[int, State]) -> None:
+        dangling = False
         for index, state in states.items():
             node = self.nodes[state.name]
             for number, data in enumerate(state.transitions):
-                if isinstance(data, dict):
-                    event, target = data.get("event"), data.get("next")
-                    node.edges.append((str(event), target or None if isinstance(target, str) else None))
-                    self._check_target(("states", index, "transitions", number, "next"), target)
+                if not isinstance(data, dict):
+                    continue
+                event, target = str(data.get("event")), data.get("next")
+                if isinstance(target, str) and target and target not in self.nodes:
+                    meant = closest(target, self.nodes)
+                    self._dangling(("states", index, "transitions", number, "next"), target, meant)
+                    dangling = dangling or meant is None
+                    target = meant
+                if node.index == index:  # not of a second widget with the same name
+                    node.edges.append((event, target or None if isinstance(target, str) else None))
             if state.type == SplitBasedOn.type_name and "noMatch" not in (event for event, _ in node.edges):
                 node.edges.append(("noMatch", None))
-        if not initial:  # reported with the envelope
+        if not initial or not self.nodes:  # reported with the envelope
             self.by_call = set(self.nodes)
             return
         if initial not in self.nodes:
@@ -200,7 +209,7 @@ class _Loader:
         self.by_call = graph.reached(self.nodes, initial, ignore=_NO_CALL)
         reached = graph.reached(self.nodes, initial)
         for name, node in self.nodes.items():
-            if name not in reached:
+            if name not in reached and not dangling:  # otherwise who knows what leads there
                 message = f"'{name}' is never reached: no transition leads there"
                 self._report(("states", node.index, "name"), message, warning=True)
         for name in graph.traps(
@@ -209,11 +218,9 @@ class _Loader:
             message = f"from '{name}' on the flow goes in a circle for ever; it is stopped after 1,000 steps"
             self._report(("states", self.nodes[name].index, "name"), message, warning=True)
 
-    def _check_target(self, path: tuple[str | int, ...], target: object) -> None:
-        if not isinstance(target, str) or not target or target in self.nodes:
-            return
-        hint = did_you_mean(target, self.nodes)
-        if not hint and target.lower() in INVENTED:
+    def _dangling(self, path: tuple[str | int, ...], target: str, meant: str | None) -> None:
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        if not meant and target.lower() in INVENTED:
             hint = f"; {INVENTED[target.lower()]}"
         self._report(path, f"there is no widget '{target}'{hint}")
 
@@ -241,27 +248,28 @@ class _Loader:
             seen.add(transition.event)
         if runs is None:
             return None
-        if "properties" in self.document.at(at):
-            properties = self._validated(runs.properties_model, *at, "properties")
-        else:
-            properties = self._without_properties(runs, index)
-        if properties is None or len(transitions) != len(state.transitions):
+        broken = len(transitions) != len(state.transitions)
+        properties = self._properties(runs, index)
+        site = Site(
+            self.document,
+            at,
+            self.problems,
+            connectors=self.connectors,
+            allow_ws=self.allow_ws,
+            folder=self.path.parent,
+            reachable=state.name in self.by_call,
+        )
+        if properties is None:
+            broken, properties = True, _repaired(runs, state.properties, self.problems, site.document, at)
+        if properties is None or (broken and runs.transition_model is not Transition):
             return None
         widget = runs(state.name, properties, transitions)
-        widget.check(
-            Site(
-                self.document,
-                at,
-                self.problems,
-                connectors=self.connectors,
-                allow_ws=self.allow_ws,
-                folder=self.path.parent,
-                reachable=state.name in self.by_call,
-            )
-        )
-        return widget
+        widget.check(site)
+        return None if broken else widget
 
-    def _without_properties(self, runs: type[Widget[Any]], index: int) -> Any:
+    def _properties(self, runs: type[Widget[Any]], index: int) -> Any:
+        if "properties" in self.document.at(("states", index)):
+            return self._validated(runs.properties_model, "states", index, "properties")
         required = [name for name, field in runs.properties_model.model_fields.items() if field.is_required()]
         if not required:
             return runs.properties_model()
@@ -290,3 +298,31 @@ def _wrong_event(event: str, events: tuple[str, ...]) -> str:
         return f"must be a constant value {events[0]}, and it is '{event}'"
     listed = ", ".join(events)
     return f"'{event}' does not have a value in the enumeration [{listed}]{did_you_mean(event, events)}"
+
+
+def _repaired(
+    runs: type[Widget[Any]],
+    given: Mapping[str, Any],
+    problems: Sequence[Problem],
+    document: Document,
+    at: tuple[str | int, ...],
+) -> Any:
+    """Properties without what has been reported already, so that the rest can be checked, too; or None."""
+    if not given:
+        return None
+    where = document.problem((*at, "properties"), "").path + "/"
+    wrong = {
+        problem.path[len(where) :].split("/")[0] for problem in problems if problem.path.startswith(where)
+    }
+    kept: dict[str, Any] = {}
+    for name, field in runs.properties_model.model_fields.items():
+        if name in given and name not in wrong:
+            kept[name] = given[name]
+        elif field.annotation is Template and (name in given or field.is_required()):
+            kept[name] = "{{ x }}"  # could be anything
+        elif name in given and field.is_required():
+            kept[name] = str(given[name]).lower()  # "Start"
+    try:
+        return runs.properties_model.model_validate_json(json.dumps(kept), strict=True)
+    except ValidationError:
+        return None
