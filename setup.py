@@ -1,4 +1,4 @@
-"""Builds the two extensions; everything else about the package is in pyproject.toml.
+"""Builds the extensions; everything else about the package is in pyproject.toml.
 
 FORKPROXY_SANITIZE=1 compiles them with AddressSanitizer and UBSan, FORKPROXY_DEBUG=1 without optimisation.
 """
@@ -17,12 +17,30 @@ if os.environ.get("FORKPROXY_SANITIZE"):
     FLAGS += ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
     LINK += ["-fsanitize=address,undefined"]
 
+PJSIP = [
+    "ext/pjsip/abi.h",
+    "ext/pjsip/functions.h",
+    "ext/pjsip/network.h",
+    "ext/pjsip/pjsip.pxd",
+    "ext/pjsip/text.pxd",
+    "ext/pjsip/guard.pxd",
+    "src/forkproxy/signalling/_pjsip.pxd",
+]
 EXTENSIONS = [
     Extension(
         "forkproxy.signalling._pjsip",
         ["ext/pjsip/engine.pyx"],
         include_dirs=["ext/pjsip"],
-        depends=["ext/pjsip/abi.h", "ext/pjsip/pjsip.pxd"],
+        depends=PJSIP,
+        libraries=["dl"],
+        extra_compile_args=FLAGS,
+        extra_link_args=LINK,
+    ),
+    Extension(
+        "forkproxy.signalling._calls",
+        ["ext/pjsip/calls.pyx"],
+        include_dirs=["ext/pjsip"],
+        depends=PJSIP,
         libraries=["dl"],
         extra_compile_args=FLAGS,
         extra_link_args=LINK,
@@ -43,7 +61,7 @@ if __name__ == "__main__":
     setup(
         ext_modules=cythonize(
             EXTENSIONS,
-            include_path=["ext"],
+            include_path=["ext", "src"],
             compiler_directives={
                 "language_level": 3,
                 "boundscheck": False,

@@ -1,0 +1,668 @@
+"""PJSIP without sockets: bytes and time in, bytes and events out.
+
+One engine a process, because PJSIP's modules are static data in the shared object; any number of agents (one for each
+SipEndpoint) share it. Everything here runs on the event loop's thread, so there are no locks. PJSIP calls back only
+from within receive(), run_timers() and the methods of sessions; callbacks append to the agent's `events` and return,
+and the caller of the engine delivers them after PJSIP's stack has unwound.
+
+Session descriptions never reach PJSIP. Its negotiator sees PLACEHOLDER in both directions and keeps only the state of
+offer and answer; the real bodies are taken from the received message and put into the sent one while it is printed. So
+nothing that a peer writes into SDP can reach one of the negotiator's assertions, and what we forward is forwarded as
+it is.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdlib cimport calloc, malloc
+from libc.string cimport memcpy, memset, strlen
+
+from pjsip.guard cimport (
+    BAD_HEADER,
+    BAD_LENGTH,
+    BAD_SYNTAX,
+    CLOSED,
+    TAKEN,
+    TOO_LONG,
+    description,
+    inspect,
+    is_method,
+    is_sdp,
+    makes_target,
+)
+from pjsip.pjsip cimport *
+from pjsip.text cimport borrow, to_str
+
+from os import urandom
+
+from forkproxy.errors import EngineError
+
+VERSION = "2.15.1"
+WHEEL = "pjsua2-python==2.15.1.post1"
+LIMIT = MESSAGE_LIMIT
+
+VERDICT_SYNTAX = BAD_SYNTAX
+VERDICT_HEADER = BAD_HEADER
+VERDICT_LENGTH = BAD_LENGTH
+VERDICT_TOO_LONG = TOO_LONG
+VERDICT_CLOSED = CLOSED
+
+cdef enum:
+    MAX_TRANSACTIONS = 65535
+    POOLED = 8 * 1024 * 1024  # octets of released pools that are kept for reuse
+
+cdef bytes PLACEHOLDER = (
+    b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    b"m=audio 9 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+)
+
+cdef Engine the_engine = None
+
+
+cdef str explain(pj_status_t status):
+    """PJSIP's own words for a status."""
+    cdef char buffer[256]
+    cdef pj_str_t text = pj_strerror(status, buffer, sizeof(buffer))
+    return to_str(&text)
+
+
+cdef int check(pj_status_t status, str what) except -1:
+    """Raises EngineError: what could not be done, and PJSIP's reason."""
+    if status != PJ_SUCCESS:
+        raise EngineError(f"PJSIP could not {what}: {explain(status)} ({status})")
+    return 0
+
+
+cdef class Agent:
+    """One user agent (a SipEndpoint) in the shared engine.
+
+    `admit(method, host, port, transport)` decides on a request outside dialogs: the address (bytes, int) to name in
+    Contact and Via, or an int, the status to refuse with.
+    """
+
+    def __init__(self, bytes product not None, admit not None):
+        self.product = product
+        self.admit = admit
+        self.events = []
+        self.counts = {}
+        self.listeners = {}
+        self.sessions = set()
+        self.received = self.sent = 0
+
+    cdef void count(self, str what):
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+
+cdef class Transport:
+    """A datagram socket, or one stream connection, as PJSIP sees it.
+
+    `send(data, (host, port))` (datagram) or `send(data)` (stream) queues bytes; `close()` closes a connection.
+    """
+
+    def __cinit__(self):
+        self.alive = self.connected = False
+        self.pending = []
+        self.sessions = set()
+
+    cdef int open(self, Agent agent, int kind, str host, int port, Listener listener, bytes local_host,
+                  int local_port, int direction) except -1:
+        cdef pjsip_transport *tp = &self.c.base
+        cdef pj_sockaddr peer
+        self.agent, self.listener, self.host, self.port = agent, listener, host, port
+        self.stream = (kind & ~PJSIP_TRANSPORT_IPV6) != PJSIP_TRANSPORT_UDP
+        self.type = kind
+        self.local_host, self.local_port = local_host, local_port
+        self.remote_host = host.encode()
+        self.label = b"tcp" if self.stream else b"udp"
+        tp.pool = pjsip_endpt_create_pool(the_engine.endpt, b"fp", 512, 512)
+        check(pj_atomic_create(tp.pool, 0, &tp.ref_cnt), "create a counter")
+        check(pj_lock_create_recursive_mutex(tp.pool, b"fp", &tp.lock), "create a lock")
+        memcpy(tp.obj_name, PyBytes_AS_STRING(self.label), 3)
+        tp.key.type = kind
+        if self.stream:
+            tp.addr_len = fp_address(&tp.key.rem_addr, PyBytes_AS_STRING(self.remote_host), port)
+            tp.flag = PJSIP_TRANSPORT_RELIABLE
+            tp.remote_name.host = borrow(self.remote_host)
+            tp.remote_name.port = port
+            tp.factory = &listener.c.base
+            tp.type_name = tp.info = b"TCP"
+        else:
+            tp.addr_len = fp_any_peer(&tp.key.rem_addr, kind & PJSIP_TRANSPORT_IPV6)
+            tp.flag = PJSIP_TRANSPORT_DATAGRAM
+            tp.type_name = tp.info = b"UDP"
+        fp_any_peer(&tp.local_addr, kind & PJSIP_TRANSPORT_IPV6)
+        tp.local_name.host = borrow(local_host)
+        tp.local_name.port = local_port
+        tp.dir = direction
+        tp.endpt = the_engine.endpt
+        tp.tpmgr = the_engine.manager
+        tp.send_msg = on_send
+        tp.destroy = on_destroy
+        self.c.owner = <void *>self
+        check(pjsip_transport_register(the_engine.manager, tp), "register a transport")
+        Py_INCREF(self)
+        self.alive = True
+        the_engine.transports += 1
+        if not self.stream:
+            self.connected = True
+            pjsip_transport_add_ref(tp)  # so that the idle timer leaves it alone until shut()
+        return 0
+
+    def established(self, send not None, close not None):
+        """The connection that create_connection() was asked for is there: what waited is sent."""
+        cdef list waiting = self.pending
+        self.send, self.close = send, close
+        self.connected = True
+        self.pending = []
+        for data, token, callback in waiting:
+            self.transmit(data)
+            (<pjsip_transport_callback><size_t>callback)(&self.c.base, <void *><size_t>token, len(data))
+        the_engine.settle()
+
+    cdef int transmit(self, bytes data) except -1:
+        self.agent.sent += 1
+        if the_engine.trace is not None:
+            the_engine.trace(self, True, data, self.host, self.port)
+        self.send(data)
+        return 0
+
+    def lost(self):
+        """The connection has ended or never came about: transactions on it fail at once."""
+        cdef pjsip_transport_state_info info
+        cdef pjsip_tp_state_callback tell
+        cdef list waiting = self.pending
+        if not self.alive or not self.stream or self.c.base.is_shutdown:
+            return
+        self.connected = False
+        self.send = None
+        self.pending = []
+        pjsip_transport_add_ref(&self.c.base)
+        for _, token, callback in waiting:
+            (<pjsip_transport_callback><size_t>callback)(
+                &self.c.base, <void *><size_t>token, -<ptrdiff_t>PJ_ESOCKETSTOP)
+        memset(&info, 0, sizeof(info))
+        info.status = PJ_ESOCKETSTOP
+        tell = pjsip_tpmgr_get_state_cb(the_engine.manager)
+        if tell != NULL:
+            tell(&self.c.base, PJSIP_TP_STATE_DISCONNECTED, &info)
+        pjsip_transport_shutdown(&self.c.base)
+        for session in tuple(self.sessions):
+            the_engine.deferred.append(session)
+        pjsip_transport_dec_ref(&self.c.base)
+        the_engine.settle()
+
+    def shut(self):
+        """The datagram socket is closed: nothing new goes over it; it lives until its last transaction has ended."""
+        if self.alive and not self.stream and self.connected:
+            self.connected = False
+            self.send = None
+            pjsip_transport_shutdown(&self.c.base)
+            pjsip_transport_dec_ref(&self.c.base)
+
+
+    @property
+    def in_use(self):
+        """Whether a call depends on this connection."""
+        return bool(self.sessions) or bool(self.pending)
+
+
+def datagrams(Agent agent not None, bint v6, bytes host not None, int port, send not None):
+    """The transport for a UDP socket; `host`:`port` is what its Via says unless a call says otherwise."""
+    cdef Transport transport = Transport()
+    cdef int kind = PJSIP_TRANSPORT_UDP | (PJSIP_TRANSPORT_IPV6 if v6 else 0)
+    transport.send = send
+    transport.open(agent, kind, "", 0, None, host, port, PJSIP_TP_DIR_NONE)
+    agent.listeners.setdefault(kind, transport)
+    return transport
+
+
+cdef pj_status_t on_send(pjsip_transport *tp, pjsip_tx_data *tdata, const void *address, int length, void *token,
+                         pjsip_transport_callback callback) noexcept:
+    cdef Transport transport = <Transport>(<fp_transport *>tp).owner
+    cdef bytes data
+    cdef str host
+    data = PyBytes_FromStringAndSize(tdata.buf.start, tdata.buf.cur - tdata.buf.start)
+    if transport.connected:
+        try:
+            if transport.stream:
+                transport.transmit(data)
+            else:
+                transport.agent.sent += 1
+                host = tdata.tp_info.dst_name.decode("ascii", "replace")
+                if the_engine.trace is not None:
+                    the_engine.trace(transport, True, data, host, tdata.tp_info.dst_port)
+                transport.send(data, (host, tdata.tp_info.dst_port))
+        except Exception:
+            transport.agent.count("send_errors")
+            return PJ_ESOCKETSTOP
+        return PJ_SUCCESS
+    if transport.stream and transport.alive and not tp.is_shutdown:
+        transport.pending.append((data, <size_t>token, <size_t>callback))
+        return PJ_EPENDING
+    transport.agent.count("send_errors")
+    return PJ_ESOCKETSTOP
+
+
+cdef pj_status_t on_destroy(pjsip_transport *tp) noexcept:
+    cdef Transport transport = <Transport>(<fp_transport *>tp).owner
+    transport.alive = transport.connected = False
+    the_engine.transports -= 1
+    pj_lock_destroy(tp.lock)
+    pj_atomic_destroy(tp.ref_cnt)
+    pjsip_endpt_release_pool(the_engine.endpt, tp.pool)
+    if transport.close is not None:
+        try:
+            transport.close()
+        finally:
+            transport.close = transport.send = None
+    Py_DECREF(transport)
+    return PJ_SUCCESS
+
+
+cdef class Listener:
+    """A stream listener: the factory for connections that we open, and the parent of those that we accept."""
+
+    def __init__(self, Agent agent not None, bint v6, bytes host not None, int port, connect not None):
+        cdef pjsip_tpfactory *factory = &self.c.base
+        cdef int kind = PJSIP_TRANSPORT_TCP | (PJSIP_TRANSPORT_IPV6 if v6 else 0)
+        self.agent, self.connect, self.local_host, self.local_port = agent, connect, host, port
+        factory.pool = pjsip_endpt_create_pool(the_engine.endpt, b"fpl", 512, 512)
+        check(pj_lock_create_recursive_mutex(factory.pool, b"fpl", &factory.lock), "create a lock")
+        memcpy(factory.obj_name, b"tcplis", 6)
+        factory.type = kind
+        factory.type_name = factory.info = b"TCP"
+        factory.flag = PJSIP_TRANSPORT_RELIABLE
+        fp_any_peer(&factory.local_addr, kind & PJSIP_TRANSPORT_IPV6)
+        factory.addr_name.host = borrow(host)
+        factory.addr_name.port = port
+        factory.create_transport2 = on_connect
+        factory.destroy = on_factory_destroy
+        self.c.owner = <void *>self
+        check(pjsip_tpmgr_register_tpfactory(the_engine.manager, factory), "register a listener")
+        self.alive = True
+        the_engine.keep.append(self)
+        agent.listeners.setdefault(kind, self)
+
+    def accept(self, str host not None, int port, send not None, close not None):
+        """The transport for a connection that a peer opened."""
+        cdef Transport transport = Transport()
+        transport.send, transport.close = send, close
+        transport.open(self.agent, self.c.base.type, host, port, self, self.local_host, self.local_port,
+                       PJSIP_TP_DIR_INCOMING)
+        transport.connected = True
+        return transport
+
+    def shut(self):
+        """No new connection is made through it. (Its memory stays: old connections point to it.)"""
+        if self.alive:
+            self.alive = False
+            pjsip_tpmgr_unregister_tpfactory(the_engine.manager, &self.c.base)
+            pj_lock_destroy(self.c.base.lock)
+            pjsip_endpt_release_pool(the_engine.endpt, self.c.base.pool)
+
+
+cdef pj_status_t on_connect(pjsip_tpfactory *factory, pjsip_tpmgr *manager, pjsip_endpoint *endpoint,
+                            const pj_sockaddr *remote, int length, pjsip_tx_data *tdata,
+                            pjsip_transport **created) noexcept:
+    cdef Listener listener = <Listener>(<fp_factory *>factory).owner
+    cdef Transport transport = Transport()
+    cdef char host[64]
+    cdef int port = 0
+    fp_address_text(remote, host, &port)
+    try:
+        transport.open(listener.agent, factory.type, host.decode(), port, listener, listener.local_host,
+                       listener.local_port, PJSIP_TP_DIR_OUTGOING)
+        listener.connect(transport)
+    except Exception:
+        listener.agent.count("send_errors")
+        return PJ_ESOCKETSTOP
+    created[0] = &transport.c.base
+    return PJ_SUCCESS
+
+
+cdef pj_status_t on_factory_destroy(pjsip_tpfactory *factory) noexcept:
+    return PJ_SUCCESS
+
+
+cdef class Resolution:
+    """A host name that PJSIP wants resolved; call done() exactly once."""
+
+    cdef void *token
+    cdef pjsip_resolver_callback callback
+    cdef int kind
+    cdef readonly str host
+    cdef readonly int port
+
+    def done(self, addresses):
+        """Hands back IP literals, best first; none: the transaction fails with 502."""
+        cdef pjsip_server_addresses found
+        cdef bytes literal
+        cdef pjsip_resolver_callback callback = self.callback
+        if callback == NULL:
+            return
+        self.callback = NULL
+        found.count = 0
+        for address in addresses:
+            literal = address.encode()
+            if found.count < 16 and place(&found, PyBytes_AS_STRING(literal), self.port, self.kind):
+                found.count += 1
+        callback(PJ_SUCCESS if found.count else PJ_ERESOLVE, self.token, &found)
+        the_engine.settle()
+
+
+cdef bint place(pjsip_server_addresses *found, const char *literal, int port, int kind) noexcept:
+    """Writes one address behind the `count` that are there; False when `literal` is no IP literal."""
+    cdef pjsip_server_address_record *entry = &found.entry[found.count]
+    memset(entry, 0, sizeof(entry[0]))
+    entry.addr_len = fp_address(&entry.addr, literal, port)
+    entry.type = (kind & ~PJSIP_TRANSPORT_IPV6) | (PJSIP_TRANSPORT_IPV6 if fp_is_v6(&entry.addr) else 0)
+    return entry.addr_len > 0
+
+
+cdef void on_resolve(pjsip_resolver_t *resolver, pj_pool_t *pool, const pjsip_host_info *target, void *token,
+                     pjsip_resolver_callback callback) noexcept:
+    cdef pjsip_server_addresses found
+    cdef Resolution resolution
+    cdef str name = to_str(&target.addr.host)
+    cdef bytes literal = name.encode()
+    cdef int kind = target.type if target.type != PJSIP_TRANSPORT_UNSPECIFIED else PJSIP_TRANSPORT_UDP
+    cdef int port = target.addr.port
+    if port == 0:
+        port = 5061 if (kind & ~PJSIP_TRANSPORT_IPV6) == PJSIP_TRANSPORT_TLS else 5060
+    found.count = 0
+    if place(&found, PyBytes_AS_STRING(literal), port, kind):
+        found.count = 1
+        callback(PJ_SUCCESS, token, &found)
+        return
+    resolution = Resolution()
+    resolution.token, resolution.callback = token, callback
+    resolution.kind, resolution.host, resolution.port = kind, name, port
+    try:
+        the_engine.resolver(resolution)
+    except Exception:
+        if resolution.callback != NULL:
+            resolution.callback = NULL
+            callback(PJ_ERESOLVE, token, &found)
+
+
+cdef class Engine:
+    """PJSIP's endpoint with its modules; `engine()` makes the only one."""
+
+    def __cinit__(self):
+        self.keep = []
+        self.deferred = []
+        self.transports = self.inside = 0
+
+    cdef int start(self) except -1:
+        pj_log_set_level(0)
+        check(pj_init(), "start")
+        check(pjlib_util_init(), "start its utilities")
+        self.stir()
+        pjsip_sip_cfg_var.tsx.max_count = MAX_TRANSACTIONS
+        pjsip_sip_cfg_var.endpt.disable_tcp_switch = True  # the URI decides the transport, not the size
+        pj_caching_pool_init(&self.caching, pj_pool_factory_get_default_policy(), POOLED)
+        check(pjsip_endpt_create(&self.caching.factory, b"forkproxy", &self.endpt), "create its endpoint")
+        self.manager = pjsip_endpt_get_tpmgr(self.endpt)
+        self.heap = pjsip_endpt_get_timer_heap(self.endpt)
+        pj_timer_heap_set_max_timed_out_per_poll(self.heap, 1000)
+        self.external.resolve = on_resolve
+        check(pjsip_endpt_set_ext_resolver(self.endpt, &self.external), "take our resolver")
+        check(pjsip_tsx_layer_init_module(self.endpt), "start its transaction layer")
+        check(pjsip_ua_init_module(self.endpt, NULL), "start its dialog layer")
+        self.dialog_module = pjsip_ua_instance().module.id
+        self.rdata = <pjsip_rx_data *>calloc(1, sizeof(pjsip_rx_data))
+        self.inbox = <char *>malloc(MESSAGE_LIMIT + 1)
+        self.outbox = <char *>malloc(MESSAGE_LIMIT + 1)
+        if self.rdata == NULL or self.inbox == NULL or self.outbox == NULL:
+            raise MemoryError
+        self.rdata.tp_info.pool = pjsip_endpt_create_pool(self.endpt, b"rx", 8192, 8192)
+        self.placeholder_text = PLACEHOLDER
+        check(pjmedia_sdp_parse(pjsip_endpt_create_pool(self.endpt, b"sdp", 4000, 4000),
+                                PyBytes_AS_STRING(self.placeholder_text), len(PLACEHOLDER), &self.placeholder),
+              "parse the placeholder")
+        check(pjmedia_sdp_validate2(self.placeholder, True), "accept the placeholder")
+        memset(&self.printer, 0, sizeof(self.printer))
+        self.printer.name.ptr = b"fp-print"
+        self.printer.name.slen = 8
+        self.printer.id = -1
+        self.printer.priority = PJSIP_MOD_PRIORITY_TSX_LAYER - 4  # after all others, before PJSIP's own printing
+        self.printer.on_tx_request = on_print
+        self.printer.on_tx_response = on_print
+        check(pjsip_endpt_register_module(self.endpt, &self.printer), "take our printing module")
+        return 0
+
+    cdef int stir(self) except -1:
+        """Fresh randomness for what PJSIP makes up next: tags, branches and Call-IDs must not be guessable, and its
+        generator starts the same way in every process."""
+        pj_srand(int.from_bytes(urandom(4), "little"))
+        return 0
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def receive(self, Transport transport not None, bytes data not None, str host not None, int port):
+        """One whole message from `host`:`port`. Returns 0, or the verdict (VERDICT_...) on one that is not taken."""
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+        cdef pjsip_rx_data *rdata = self.rdata
+        cdef bytes literal = host.encode()
+        cdef bint redirects = False
+        cdef pjsip_msg_body *body
+        cdef pjsip_process_rdata_param param
+        cdef int verdict
+        if not transport.alive or not transport.connected or self.inside:
+            return CLOSED
+        if length > MESSAGE_LIMIT:
+            return TOO_LONG
+        transport.agent.received += 1
+        memcpy(self.inbox, PyBytes_AS_STRING(data), length + 1)
+        pj_pool_reset(rdata.tp_info.pool)
+        rdata.tp_info.transport = &transport.c.base
+        if not fp_rx_reset(rdata, PyBytes_AS_STRING(literal), port, self.inbox, length):
+            return CLOSED
+        rdata.msg_info.msg = pjsip_parse_rdata(self.inbox, length, rdata)
+        verdict = inspect(rdata, length - (data.find(b"\r\n\r\n") + 4) if b"\r\n\r\n" in data else -1, &redirects)
+        if verdict != TAKEN:
+            return verdict
+        self.peer_host, self.peer_port, self.via, self.message = host, port, transport, data
+        body = description(rdata)
+        self.body = NULL
+        if body != NULL:
+            self.body, self.body_length = <char *>body.data, body.len
+            body.data = PyBytes_AS_STRING(self.placeholder_text)
+            body.len = PyBytes_GET_SIZE(self.placeholder_text)
+        self.inside = 1
+        try:
+            if rdata.msg_info.msg.type == PJSIP_REQUEST_MSG:
+                self.fix_route_back(rdata)
+            if self.calls.before(rdata, redirects):
+                memset(&param, 0, sizeof(param))
+                param.silent = True
+                pjsip_endpt_process_rx_data(self.endpt, rdata, &param, NULL)
+        finally:
+            self.inside = 0
+            self.body = NULL
+            self.via = self.message = None
+        self.settle()
+        return TAKEN
+
+    cdef void fix_route_back(self, pjsip_rx_data *rdata) noexcept:
+        """The response goes back by the transport that the request came by (RFC 3261 18.2.2, RFC 3581).
+
+        PJSIP does so only where the peer asks for rport; for the others it would pick any socket of the kind. So they
+        are treated as asking, with the port of their Via. A multicast address in Via is not followed.
+        """
+        rdata.msg_info.via.recvd_param.ptr = rdata.pkt_info.src_name
+        rdata.msg_info.via.recvd_param.slen = strlen(rdata.pkt_info.src_name)
+        rdata.msg_info.via.maddr_param.slen = 0
+        if rdata.msg_info.via.rport_param == 0:
+            rdata.msg_info.via.rport_param = rdata.pkt_info.src_port
+        elif rdata.msg_info.via.rport_param < 0 and not (<Transport>self.via).stream:
+            rdata.msg_info.via.rport_param = rdata.msg_info.via.sent_by.port or 5060
+            fp_address(&rdata.pkt_info.src_addr, rdata.pkt_info.src_name, rdata.msg_info.via.rport_param)
+
+    cdef bytes take_body(self):
+        """The session description of the message being processed, or None."""
+        if self.body == NULL:
+            return None
+        return PyBytes_FromStringAndSize(self.body, self.body_length)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def deadline(self):
+        """When run_timers() is due, in seconds of the monotonic clock; None when nothing waits."""
+        cdef pj_time_val earliest
+        if pj_timer_heap_count(self.heap) == 0:
+            return None
+        if pj_timer_heap_earliest_time(self.heap, &earliest) != PJ_SUCCESS:
+            return None
+        return earliest.sec + earliest.msec / 1000.0
+
+    def run_timers(self):
+        """Runs what is due: retransmissions, time-outs, destructions."""
+        cdef pj_time_val following
+        cdef int rounds
+        if self.inside:
+            return
+        for rounds in range(64):
+            self.inside = 1
+            pj_timer_heap_poll(self.heap, &following)
+            self.inside = 0
+            self.settle()
+            if following.sec > 0 or following.msec > 0:
+                break
+
+    cdef int settle(self) except -1:
+        """What callbacks put off until PJSIP's stack has unwound."""
+        cdef list work
+        while self.deferred and not self.inside:
+            work, self.deferred = self.deferred, []
+            for session in work:
+                session.settle()
+        return 0
+
+    def set_timers(self, int t1=500, int t2=4000, int t4=5000, int td=32000):
+        """RFC 3261's timers in milliseconds; `td` also stands for timers B, F, H and J. For tests."""
+        pjsip_tsx_set_timers(t1, t2, t4, td)
+
+    def counters(self):
+        """What is held now: everything is 0 when all calls have ended and their transactions have timed out."""
+        return {
+            "dialogs": pjsip_ua_get_dlg_set_count(),
+            "transactions": pjsip_tsx_layer_get_tsx_count(),
+            "transports": self.transports,
+            "timers": pj_timer_heap_count(self.heap),
+            "pools": self.caching.used_count,
+            "pool_bytes": fp_pool_bytes(&self.caching),
+        }
+
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+cdef int print_bytes(pjsip_msg_body *body, char *buffer, size_t size) noexcept:
+    if size < body.len:
+        return -1
+    memcpy(buffer, body.data, body.len)
+    return body.len
+
+
+cdef pjsip_dialog *dialog_of(pjsip_tx_data *tdata) noexcept:
+    """The dialog that a message is sent in, or null. (PJSIP's copies of responses forget theirs.)"""
+    cdef pjsip_cid_hdr *call_id
+    cdef pjsip_fromto_hdr *ours
+    cdef pjsip_fromto_hdr *theirs
+    if tdata.msg.type == PJSIP_REQUEST_MSG:
+        return <pjsip_dialog *>tdata.mod_data[the_engine.dialog_module]
+    call_id = <pjsip_cid_hdr *>pjsip_msg_find_hdr(tdata.msg, PJSIP_H_CALL_ID, NULL)
+    ours = <pjsip_fromto_hdr *>pjsip_msg_find_hdr(tdata.msg, PJSIP_H_TO, NULL)
+    theirs = <pjsip_fromto_hdr *>pjsip_msg_find_hdr(tdata.msg, PJSIP_H_FROM, NULL)
+    if call_id == NULL or ours == NULL or theirs == NULL or ours.tag.slen <= 0:
+        return NULL
+    return pjsip_ua_find_dialog(&call_id.id, &ours.tag, &theirs.tag, False)
+
+
+cdef pj_status_t on_print(pjsip_tx_data *tdata) noexcept:
+    """Prints a message that is about to be sent, with the real session description, into a buffer of its size.
+
+    (PJSIP itself would take 4,000 octets for each, and refuse longer ones.)
+    """
+    cdef pjsip_msg_body *body = tdata.msg.body
+    cdef pjsip_msg_body kept
+    cdef pjsip_dialog *dialog
+    cdef bytes text = None
+    cdef ptrdiff_t length
+    if tdata.buf.start != NULL and tdata.buf.cur != tdata.buf.start:
+        return PJ_SUCCESS
+    if body != NULL and is_sdp(&body.content_type):
+        dialog = dialog_of(tdata)
+        if dialog != NULL:
+            text = the_engine.calls.local_description(dialog)
+        if text is None:
+            tdata.msg.body = NULL  # the placeholder must not be seen
+        else:
+            kept = body[0]
+            body.data = PyBytes_AS_STRING(text)
+            body.len = PyBytes_GET_SIZE(text)
+            body.print_body = print_bytes
+    length = pjsip_msg_print(tdata.msg, the_engine.outbox, MESSAGE_LIMIT)
+    if text is not None:
+        body.data, body.len, body.print_body = kept.data, kept.len, kept.print_body
+    tdata.msg.body = body
+    if length <= 0:
+        return PJSIP_EMSGTOOLONG
+    if tdata.buf.start == NULL or tdata.buf.end - tdata.buf.start < length + 1:
+        tdata.buf.start = <char *>pj_pool_alloc(tdata.pool, length + 1)
+        tdata.buf.end = tdata.buf.start + length + 1
+    memcpy(tdata.buf.start, the_engine.outbox, length)
+    tdata.buf.start[length] = 0
+    tdata.buf.cur = tdata.buf.start + length
+    return PJ_SUCCESS
+
+
+cdef class Calls:
+    """What the engine needs of the layer above it (calls.pyx)."""
+
+    cdef bint before(self, pjsip_rx_data *rdata, bint redirects):
+        return True
+
+    cdef bytes local_description(self, pjsip_dialog *dialog):
+        return None
+
+
+def engine():
+    """The process's engine, started at the first call.
+
+    Raises EngineError when the wheel is missing, of another version, or lacks a symbol.
+    """
+    global the_engine
+    if the_engine is not None:
+        return the_engine
+    load()
+    the_engine = Engine()
+    the_engine.calls = Calls()
+    the_engine.start()
+    return the_engine
+
+
+cdef int load() except -1:
+    cdef int symbol = 0
+    cdef const char *problem
+    cdef bytes path = library().encode()
+    problem = fp_load(path, &symbol)
+    if problem == NULL or symbol > 1:
+        found = pj_get_version().decode()
+        if found != VERSION:
+            raise EngineError(f"PJSIP {found} is installed, forkproxy is built for {VERSION}: install {WHEEL}")
+    if problem != NULL:
+        what = f"has no symbol {problem.decode()}" if symbol else f"cannot be opened: {problem.decode()}"
+        raise EngineError(f"PJSIP's library {path.decode()} {what}; install {WHEEL}")
+    return 0
+
+
+def library():
+    """The path of the wheel's shared object. Raises EngineError when the wheel is not there."""
+    try:
+        import pjsua2
+
+        pjsua2.Endpoint  # noqa: B018 (the package loads its library at the first attribute)
+        return pjsua2._pjsua2.__file__
+    except (ImportError, AttributeError) as error:
+        raise EngineError(f"PJSIP cannot be loaded ({error}); install {WHEEL}") from error

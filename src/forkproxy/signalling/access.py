@@ -1,0 +1,70 @@
+"""Admission by address: trunks' networks and loopback, nobody else."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from forkproxy.model import Address
+from forkproxy.signalling.trunks import Trunk
+
+REMEMBERED = 1000
+"""How many refused sources are remembered; the one refused longest ago goes first."""
+
+
+class Access:
+    """Who may call in."""
+
+    def __init__(self, trunks: Sequence[Trunk]) -> None:
+        self._trunks = tuple(trunks)
+        self._counts: Counter[str] = Counter()
+        self._refused: OrderedDict[str, int] = OrderedDict()
+
+    def admits(self, address: Address) -> bool:
+        """Whether a request from `address` is heard; a refusal is counted with its source."""
+        literal = _literal(address.host)
+        if literal is None:
+            return self._refuse(address.host, "refused_unreadable")
+        if literal.is_loopback or self.trunk_of(address) is not None:
+            return True
+        return self._refuse(address.host, "refused_unknown")
+
+    def trunk_of(self, address: Address) -> Trunk | None:
+        """The first trunk whose networks contain `address`; None for loopback and strangers."""
+        literal = _literal(address.host)
+        if literal is None:
+            return None
+        for trunk in self._trunks:
+            if any(literal in network for network in trunk.accept if network.version == literal.version):
+                return trunk
+        return None
+
+    def counters(self) -> dict[str, int]:
+        """Refusals by reason since the start, and how many sources of them are remembered."""
+        return {
+            "refused_unknown": self._counts["refused_unknown"],
+            "refused_unreadable": self._counts["refused_unreadable"],
+            "refused_sources": len(self._refused),
+        }
+
+    def refused(self) -> dict[str, int]:
+        """Refusals by source, the latest last; the operator looks here for a trunk that is missing."""
+        return dict(self._refused)
+
+    def _refuse(self, host: str, why: str) -> bool:
+        self._counts[why] += 1
+        self._refused[host] = self._refused.pop(host, 0) + 1
+        if len(self._refused) > REMEMBERED:
+            self._refused.popitem(last=False)
+        return False
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        literal = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(literal, IPv6Address) and literal.ipv4_mapped is not None:
+        return literal.ipv4_mapped
+    return literal

@@ -1,0 +1,461 @@
+"""The SIP endpoint: listens, takes calls, places calls, answers everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forkproxy.errors import EngineError, SdpError, SignallingError
+from forkproxy.model import Address, new_sid
+from forkproxy.signalling import _calls, _pjsip, sdp, uris
+from forkproxy.signalling.driver import Driver, driver
+from forkproxy.signalling.events import Answered, Confirmed, Ended, Progress
+from forkproxy.signalling.legs import IncomingLeg, Leg, Listener, OutgoingLeg
+from forkproxy.signalling.listeners import (
+    AnyListener,
+    DatagramListener,
+    ListenUrl,
+    StreamListener,
+    address_of,
+    parse_listen,
+)
+from forkproxy.signalling.refusals import refusal
+
+if TYPE_CHECKING:
+    from forkproxy.signalling._calls import Event, Session
+    from forkproxy.signalling._pjsip import Agent, Transport
+
+log = logging.getLogger(__name__)
+
+CLOSING = 2.0
+"""Seconds that close() waits for the answers to its own BYEs and CANCELs."""
+_KINDS = {
+    _pjsip.VERDICT_SYNTAX: "syntax",
+    _pjsip.VERDICT_HEADER: "header",
+    _pjsip.VERDICT_LENGTH: "length",
+    _pjsip.VERDICT_TOO_LONG: "oversize",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TraceMessage:
+    """One SIP message as it was on the wire."""
+
+    time: float
+    """Seconds since the epoch."""
+    sent: bool
+    """True: by us."""
+    local: Address
+    remote: Address
+    transport: str
+    """``udp`` or ``tcp``."""
+    data: bytes
+
+
+class SipEndpoint:
+    """SIP on some sockets. Made, started, used and closed on one event loop; several may share a process."""
+
+    def __init__(
+        self,
+        *,
+        listen: Sequence[str],
+        advertise: str | None = None,
+        user_agent: str,
+        on_invite: Callable[[IncomingLeg], None],
+        admit: Callable[[Address], bool],
+    ) -> None:
+        """
+        Args:
+            listen: ``udp://127.0.0.1:5060``, ``tcp://[::1]:0`` ...; port 0 picks one.
+            advertise: the public ``host[:port]`` when behind NAT; it goes into Contact and Via.
+            user_agent: what User-Agent and Server say.
+            on_invite: called with every new call that is admitted.
+            admit: whether requests from this address are heard; 403 otherwise.
+
+        Raises:
+            SignallingError: a listen address or `advertise` cannot be used; the message names it.
+            EngineError: PJSIP cannot be loaded.
+        """
+        self._urls = [parse_listen(url) for url in listen]
+        if not self._urls:
+            raise SignallingError("nothing to listen on: give at least one udp:// or tcp:// address")
+        self._advertise = _advertised(advertise)
+        self._product = uris.reason_phrase(user_agent) or b"forkproxy"
+        self._on_invite = on_invite
+        self._admit = admit
+        self._driver: Driver = driver()
+        self.agent: Agent = _pjsip.Agent(self._product, self._decide)
+        self.accepting = True
+        """False: new calls get 503 with Retry-After."""
+        self._listeners: list[AnyListener] = []
+        self._counts: Counter[str] = Counter()
+        self._legs: dict[str, Leg] = {}
+        self._locals: dict[str, str] = {}
+        self._trace: Callable[[TraceMessage], None] | None = None
+        self._dialling: set[asyncio.Task[None]] = set()
+        self._running = False
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the sockets.
+
+        Raises:
+            SignallingError: one cannot be had; the message names the listen URL. Nothing stays open.
+        """
+        self._driver.attach(self)
+        self._running = True
+        for url in self._urls:
+            opener = DatagramListener if url.scheme == "udp" else StreamListener
+            try:
+                self._listeners.append(await opener.open(self, self.agent, url))
+            except OSError as error:
+                await self.close()
+                raise SignallingError(f"cannot listen on {url.url}: {error.strerror or error}") from error
+
+    @property
+    def listening(self) -> list[str]:
+        """``udp:127.0.0.1:5060`` and so on, with the real ports, in the order of `listen`."""
+        return [f"{listener.url.scheme}:{address_of(listener)}" for listener in self._listeners]
+
+    async def close(self) -> None:
+        """End every leg, give the goodbyes a moment to be answered, close the sockets. Idempotent."""
+        if not self._running:
+            return
+        self.accepting = False
+        for leg in tuple(self._legs.values()):
+            leg.hang_up()
+        deadline = time.monotonic() + CLOSING
+        while self._legs and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for session in tuple(self.agent.sessions):
+            session.terminate(503)
+        self._driver.pump()
+        self._running = False
+        for task in self._dialling:
+            task.cancel()
+        for listener in self._listeners:
+            await listener.close()
+        self._driver.pump()
+        self._driver.detach(self)
+        self._listeners.clear()
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    def dial(
+        self,
+        uri: str,
+        *,
+        sdp: bytes,
+        from_uri: str,
+        from_display: str = "",
+        to_display: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        username: str | None = None,
+        password: str | None = None,
+        max_forwards: int = 70,
+        on_event: Listener,
+    ) -> OutgoingLeg:
+        """Place a call.
+
+        Args:
+            uri: whom; ``;transport=tcp`` chooses the transport (UDP otherwise), ``?x-name=value`` adds headers.
+            sdp: our offer.
+            headers: more headers for the INVITE.
+            username, password: answer 401 and 407 with these (MD5 or SHA-256 digest, any realm).
+            max_forwards: hops that the call may take.
+
+        Raises:
+            SignallingError: the URI or a header is malformed, or nothing listens on the transport. What the network
+                does comes as `Ended` (503, 408, ...).
+            SdpError: `sdp` is not a session description.
+        """
+        target = uris.parse_uri(uri)
+        local = uris.name_addr(from_display, from_uri)
+        remote = uris.name_addr(to_display, _without_parameters(target))
+        extra = uris.headers((*headers, *target.headers))
+        _describe(sdp)
+        if target.transport not in ("udp", "tcp"):
+            raise SignallingError(f"{uri!r}: transport {target.transport} is not supported; udp and tcp are")
+        if not any(listener.url.scheme == target.transport for listener in self._listeners):
+            raise SignallingError(f"{uri!r} needs a {target.transport}:// listen address")
+        leg = OutgoingLeg(self, new_sid("SL"), on_event, target)
+        self._legs[leg.id] = leg
+
+        def invite(addresses: Sequence[str]) -> None:
+            listener = self._listener_for(target.transport, addresses)
+            if listener is None:
+                self._fail(leg, 502, f"{target.host} cannot be resolved")
+                return
+            home, peer = listener
+            host = self.host_for(home.url, peer)
+            try:
+                session = _calls.invite(
+                    self.agent, home.home, target.text.encode(), local, remote, host.encode(),
+                    self.port_for(home.url.port), sdp, extra,
+                    None if username is None else username.encode(),
+                    None if password is None else password.encode(),
+                    max_forwards, leg,
+                )  # fmt: skip
+            except EngineError as error:
+                self._fail(leg, 500, str(error))
+                return
+            leg.dialled(session)
+            self._counts["calls_out"] += 1
+
+        known = self._driver.resolver.known(target.host)
+        if known is not None:
+            invite(known)
+        else:
+            task = asyncio.get_running_loop().create_task(self._look_up(target.host, leg, invite))
+            self._dialling.add(task)
+            task.add_done_callback(self._dialling.discard)
+        self.soon()
+        return leg
+
+    async def _look_up(self, host: str, leg: Leg, invite: Callable[[Sequence[str]], None]) -> None:
+        addresses = await self._driver.resolver.resolve(host)
+        if not leg.ended:
+            invite(addresses)
+            self.soon()
+
+    def _listener_for(self, scheme: str, addresses: Sequence[str]) -> tuple[AnyListener, str] | None:
+        """Our listener for the first address that one of them can reach, and that address."""
+        for address in addresses:
+            for listener in self._listeners:
+                if listener.url.scheme == scheme and listener.url.v6 == (":" in address):
+                    return listener, address
+        return None
+
+    def abandon(self, leg: OutgoingLeg) -> None:
+        """A leg is hung up before its INVITE went out."""
+        self._fail(leg, 487, "Request Terminated", local=True)
+
+    def _fail(self, leg: Leg, status: int, reason: str, *, local: bool = False) -> None:
+        """A leg ends that never had a session; told later, as all events are."""
+
+        def tell() -> None:
+            self._legs.pop(leg.id, None)
+            if not leg.ended:
+                leg.happened(Ended(status, reason, "local" if local else "transport"))
+
+        asyncio.get_running_loop().call_soon(tell)
+
+    # -- what the engine reports ---------------------------------------------------------------------------------------
+
+    def deliver(self, event: Event) -> None:
+        """One event of the engine, turned into the leg's."""
+        session, kind, status, reason, detail = event
+        if kind == _calls.EVENT_INVITE:
+            self._invited(session)
+            return
+        leg: Leg | None = session.owner
+        if leg is None or leg.ended:
+            return
+        if kind == _calls.EVENT_PROGRESS:
+            leg.happened(Progress(status, reason, detail))
+        elif kind == _calls.EVENT_ANSWERED:
+            leg.happened(Answered(status, detail))
+        elif kind == _calls.EVENT_CONFIRMED:
+            leg.happened(Confirmed(detail))
+        else:
+            self._legs.pop(leg.id, None)
+            leg.happened(Ended(status, reason, detail))
+
+    def _invited(self, session: Session) -> None:
+        leg = IncomingLeg(self, new_sid("SL"), session)
+        session.owner = leg
+        self._legs[leg.id] = leg
+        self._counts["calls_in"] += 1
+        if leg.offer is not None:
+            try:
+                sdp.parse(leg.offer)
+            except SdpError as error:
+                self.malformed("sdp")
+                log.warning("call %s from %s refused: %s", leg.call_id, leg.remote, error)
+                leg.reject(488, "Not Acceptable Here", [("Warning", f'399 forkproxy "{_quotable(error)}"')])
+                return
+        try:
+            self._on_invite(leg)
+        except Exception:
+            log.exception("call %s from %s: taking it failed", leg.call_id, leg.remote)
+            leg.hang_up(500)
+
+    def _decide(self, method: str, host: str, port: int, transport: Transport) -> tuple[bytes, int] | int:
+        """Whether a request outside dialogs is heard; runs inside PJSIP's stack, so it only decides."""
+        if not self._admit(Address(host, port)):
+            self._counts["refused"] += 1
+            return 403
+        if method == "INVITE" and not self.accepting:
+            self._counts["refused_draining"] += 1
+            return 503
+        for listener in self._listeners:
+            if listener.home is transport or listener.home is transport.listener:
+                return self.host_for(listener.url, host).encode(), self.port_for(listener.url.port)
+        return 503
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def datagram(
+        self, transport: Transport, out: asyncio.DatagramTransport, data: bytes, host: str, port: int
+    ) -> None:
+        """One datagram."""
+        if not data.strip(b"\r\n\0"):
+            if data:
+                self._counts["keepalives"] += 1
+            else:
+                self.malformed("empty")
+            return
+        self.message(transport, data, host, port, lambda response: out.sendto(response, (host, port)))
+
+    def message(
+        self, transport: Transport, data: bytes, host: str, port: int, answer: Callable[[bytes], None]
+    ) -> None:
+        """One message, whole, from a datagram or a stream."""
+        if self._trace is not None:
+            self.on_trace(transport, False, data, host, port)
+        verdict = self._driver.engine.receive(transport, data, host, port)
+        if verdict:
+            self._not_taken(verdict, data, host, port, answer)
+        self._driver.pump()
+
+    def _not_taken(
+        self, verdict: int, data: bytes, host: str, port: int, answer: Callable[[bytes], None]
+    ) -> None:
+        kind = _KINDS.get(verdict)
+        if kind is None:
+            return  # for a socket that is being closed
+        self.malformed(kind)
+        response = refusal(data, 400, host, port) if kind != "oversize" else None
+        if response is not None:
+            answer(response)
+
+    def on_trace(self, transport: Transport, sent: bool, data: bytes, host: str, port: int) -> None:
+        """One message, if somebody wants to see them."""
+        if self._trace is None:
+            return
+        kind = "tcp" if transport.stream else "udp"
+        local = Address(transport.local_host.decode(), transport.local_port)
+        self._trace(TraceMessage(time.time(), sent, local, Address(host, port), kind, data))
+
+    # -- addresses -----------------------------------------------------------------------------------------------------
+
+    def name_for(self, url: ListenUrl) -> bytes:
+        """What Via says where no call says it better."""
+        if self._advertise is not None:
+            return self._advertise.host.encode()
+        return url.host.encode()
+
+    def port_for(self, port: int) -> int:
+        """The port that peers are told, for one that we listen on."""
+        return self._advertise.port if self._advertise is not None and self._advertise.port else port
+
+    def host_for(self, url: ListenUrl, peer: str) -> str:
+        """Our address as `peer` must see it."""
+        if self._advertise is not None:
+            return self._advertise.host
+        if not url.wildcard:
+            return url.host
+        found = self._locals.get(peer)
+        if found is None:
+            if len(self._locals) >= 4096:
+                self._locals.clear()
+            found = self._locals[peer] = _route_from(peer, url.v6)
+        return found
+
+    # -- figures -------------------------------------------------------------------------------------------------------
+
+    def count(self, what: str) -> None:
+        """One more of `what` in counters()."""
+        self._counts[what] += 1
+
+    def malformed(self, kind: str) -> None:
+        """A message that could not be used: syntax, header, length, oversize, empty, sdp."""
+        self._counts[f"malformed_{kind}"] += 1
+
+    def counters(self) -> dict[str, int]:
+        """What is held now, and what has happened since the start (docs/sip.md says what each means)."""
+        held = self._driver.engine.counters()
+        figures = {
+            "legs": len(self._legs),
+            "dialogs": held["dialogs"],
+            "transactions": held["transactions"],
+            "transports": held["transports"],
+            "pools": held["pools"],
+            "pool_bytes": held["pool_bytes"],
+            "tcp_connections": sum(
+                len(listener.connections) for listener in self._listeners if isinstance(listener, StreamListener)
+            ),
+            "received": self.agent.received,
+            "sent": self.agent.sent,
+            "malformed": 0,
+        }
+        figures |= dict.fromkeys(COUNTED, 0) | self._counts | self.agent.counts
+        figures["malformed"] = sum(value for name, value in figures.items() if name.startswith("malformed_"))
+        return figures
+
+    def set_trace(self, callback: Callable[[TraceMessage], None] | None) -> None:
+        """Show every SIP message to `callback`; None stops it."""
+        self._trace = callback
+        self._driver.trace_changed()
+
+    @property
+    def tracing(self) -> bool:
+        """Whether somebody wants to see every message."""
+        return self._trace is not None
+
+    def soon(self) -> None:
+        """Deliver what a leg's method has caused, later."""
+        self._driver.soon()
+
+
+COUNTED = (
+    "calls_in", "calls_out", "refused", "refused_draining", "options", "methods_refused", "unacceptable", "merged",
+    "too_many_hops", "refreshed", "reoffers_refused", "stray_requests", "stray_responses", "keepalives", "send_errors",
+    "malformed_syntax", "malformed_header", "malformed_length", "malformed_oversize", "malformed_empty",
+    "malformed_sdp", "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
+)  # fmt: skip
+"""The counters that only grow."""
+
+
+def _advertised(text: str | None) -> Address | None:
+    if text is None:
+        return None
+    host, port = text, "0"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.lstrip(":") or "0"
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or not port.isdigit() or int(port) > 65535 or set(host) & set(" <>@;\"\r\n"):
+        raise SignallingError(f"{text!r} is no address to advertise; write host or host:port")
+    return Address(host, int(port))
+
+
+def _describe(description: bytes) -> None:
+    sdp.parse(description)
+
+
+def _without_parameters(target: uris.SipUri) -> str:
+    """The URI for To: parameters such as ;transport are for routing."""
+    return target.text.partition(";")[0] if ";" not in target.text.partition("@")[0] else target.text
+
+
+def _quotable(error: Exception) -> str:
+    return str(error).replace("\\", "").replace('"', "'")[:200]
+
+
+def _route_from(peer: str, v6: bool) -> str:
+    """Our address on the way to `peer`; sends nothing."""
+    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((peer, 9))
+        except OSError:
+            return "::1" if v6 else "127.0.0.1"
+        return str(probe.getsockname()[0]).partition("%")[0]

@@ -1,0 +1,48 @@
+"""What happens to a leg. Delivered in order, after PJSIP's stack has unwound, never from within a leg's method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A provisional response above 100 came (outgoing legs)."""
+
+    status: int
+    """101 to 199; 180 is ringing, 183 with `sdp` early media."""
+    reason: str
+    sdp: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The callee answered; the ACK has been sent (outgoing legs)."""
+
+    status: int
+    """2xx."""
+    sdp: bytes | None
+    """The answer; None when an earlier Progress carried it and the 200 did not repeat it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Our answer was acknowledged (incoming legs)."""
+
+    sdp: bytes | None
+    """The caller's answer, where the INVITE had no offer and ours was in the 200; otherwise None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The leg is over. Exactly once, and the last event."""
+
+    status: int
+    """200 after a BYE; otherwise the final SIP status: 486, 487 (cancelled), 408 (no response), 503 ..."""
+    reason: str
+    by: Literal["remote", "local", "timeout", "transport"]
+    """Who or what ended it: the peer, one of the leg's own methods, a SIP timer, or the network."""
+
+
+LegEvent = Progress | Answered | Confirmed | Ended

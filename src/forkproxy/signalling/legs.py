@@ -1,0 +1,188 @@
+"""Call legs: one side of a call each, as the bridge handles them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from forkproxy.errors import SignallingError
+from forkproxy.model import Address
+from forkproxy.signalling import sdp as descriptions
+from forkproxy.signalling import uris
+from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
+
+if TYPE_CHECKING:
+    from forkproxy.signalling._calls import Session
+    from forkproxy.signalling.endpoint import SipEndpoint
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[["Leg", LegEvent], None]
+
+
+class Leg:
+    """One leg. Methods may be called at any time; on a leg that has ended they do nothing."""
+
+    def __init__(self, endpoint: SipEndpoint, leg_id: str, on_event: Listener | None) -> None:
+        self.id = leg_id
+        """Unique in this process's life."""
+        self.call_id = ""
+        """The Call-ID header; "" until the INVITE has been built."""
+        self.remote = Address("", 0)
+        """Where the INVITE came from, or where it goes to."""
+        self.local_host = ""
+        """Our address as the peer must see it."""
+        self.state = "new"
+        """``new``, ``early`` (100 or more), ``answered`` (2xx), ``confirmed`` (ACK), ``ended``."""
+        self.on_event = on_event
+        """Called with (leg, event), on the event loop."""
+        self._endpoint = endpoint
+        self._session: Session | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether `Ended` has happened."""
+        return self.state == "ended"
+
+    def hang_up(self, status: int | None = None, reason: str = "") -> None:
+        """End the leg, whatever its state: a final response, CANCEL or BYE. Idempotent.
+
+        Args:
+            status: the final response to an unanswered incoming call (603 by default); on a BYE it goes into
+                a Reason header, when there is a `reason`.
+            reason: the reason phrase, or the text of the Reason header.
+        """
+        self._end(status, reason)
+
+    def _end(self, status: int | None, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        if self._session is None or self.ended:
+            return
+        if status is None or not 300 <= status <= 699:
+            answered = self.state in ("answered", "confirmed")
+            status = 200 if answered else 603 if isinstance(self, IncomingLeg) else 487
+        self._session.end(status, uris.reason_phrase(reason), uris.headers(headers))
+        self._endpoint.soon()
+
+    def happened(self, event: LegEvent) -> None:
+        """The endpoint reports; not for others."""
+        match event:
+            case Progress():
+                self.state = "early"
+            case Answered() | Confirmed():
+                self.state = "confirmed"
+            case Ended():
+                self.state = "ended"
+        if self.on_event is None:
+            return
+        try:
+            self.on_event(self, event)
+        except Exception:
+            log.exception("leg %s: the listener failed on %r", self.id, event)
+            if not self.ended:
+                self.hang_up(500)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.state} {self.remote}>"
+
+
+class IncomingLeg(Leg):
+    """A call that came in. 100 Trying has been sent; ring(), answer() or reject() is the application's."""
+
+    def __init__(self, endpoint: SipEndpoint, leg_id: str, session: Session) -> None:
+        super().__init__(endpoint, leg_id, None)
+        self._session = session
+        self.state = "early"
+        self.call_id = session.call_id
+        self.remote = Address(session.host, session.port)
+        self.local_host = session.local_host.decode()
+        self.from_uri = session.from_uri
+        """Without display name: ``sip:alice@192.0.2.7``."""
+        self.from_display = session.from_display
+        self.from_user = session.from_user
+        """The user part of From, or the number of a tel: URI."""
+        self.to_uri = session.to_uri
+        self.request_uri = session.request_uri
+        self.to_user = session.to_user
+        """The user part of the Request-URI: what was called."""
+        self.max_forwards = session.max_forwards
+        """Hops that are left; a second leg is dialled with one less, so that calls in a circle end."""
+        self.offer: bytes | None = session.remote_sdp
+        """The INVITE's session description; None: the caller wants our offer, in the 200."""
+        self.transport = session.transport
+        """``udp`` or ``tcp``."""
+
+    @cached_property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Every header of the INVITE, in order, unfolded; octets that are not UTF-8 as U+FFFD."""
+        assert self._session is not None
+        head = self._session.message.partition(b"\r\n\r\n")[0]
+        text = re.sub(r"\r\n[ \t]+", " ", head.decode("utf-8", "replace").lstrip("\r\n"))
+        pairs = (line.partition(":") for line in text.split("\r\n")[1:])
+        return tuple((name.strip(), value.strip()) for name, colon, value in pairs if colon)
+
+    def ring(self, status: int = 180, reason: str = "", sdp: bytes | None = None) -> None:
+        """Send a provisional response; with `sdp` (status 183) early media begins, and that is our answer for good.
+
+        Raises:
+            SdpError: `sdp` is not a session description.
+            SignallingError: `status` is not 101 to 199, or PJSIP refused.
+        """
+        if not 101 <= status <= 199:
+            raise SignallingError(f"{status} is no provisional response")
+        if sdp is not None:
+            descriptions.parse(sdp)
+        if self._session is not None and self.state in ("new", "early"):
+            self._session.ring(status, uris.reason_phrase(reason), sdp)
+            self._endpoint.soon()
+
+    def answer(self, sdp: bytes) -> None:
+        """Send 200. After an answer in a 183 that one is repeated. Without an offer, `sdp` is our offer.
+
+        Raises:
+            SdpError: `sdp` is not a session description.
+            SignallingError: PJSIP refused.
+        """
+        descriptions.parse(sdp)
+        if self._session is not None and self.state in ("new", "early"):
+            self._session.answer(sdp)
+            self.state = "answered"
+            self._endpoint.soon()
+
+    def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send a final response of 300 to 699, with more headers if need be (Contact in a 302, Retry-After...).
+
+        Raises:
+            SignallingError: the status or a header cannot be sent.
+        """
+        if not 300 <= status <= 699:
+            raise SignallingError(f"{status} is no refusal")
+        if self.state in ("new", "early"):
+            self._end(status, reason, headers)
+
+
+class OutgoingLeg(Leg):
+    """A call that we placed."""
+
+    def __init__(self, endpoint: SipEndpoint, leg_id: str, on_event: Listener, uri: uris.SipUri) -> None:
+        super().__init__(endpoint, leg_id, on_event)
+        self.uri = uri.text
+        self.remote = Address(uri.host, uri.port or 5060)
+        self._given_up = False
+
+    def hang_up(self, status: int | None = None, reason: str = "") -> None:
+        if self._session is None and not self.ended and not self._given_up:
+            self._given_up = True  # its name is being looked up, or it has just been refused
+            self._endpoint.abandon(self)
+            return
+        super().hang_up(status, reason)
+
+    def dialled(self, session: Session) -> None:
+        """The INVITE is on its way; not for others."""
+        self._session = session
+        self.call_id = session.call_id
+        self.local_host = session.local_host.decode()
+
+

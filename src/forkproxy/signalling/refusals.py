@@ -1,0 +1,53 @@
+"""Answers to requests that PJSIP must not or cannot parse, made from the lines that are there."""
+
+from __future__ import annotations
+
+import re
+
+REASONS = {400: "Bad Request", 513: "Message Too Large"}
+_COPIED = {
+    b"via": b"Via", b"v": b"Via", b"from": b"From", b"f": b"From", b"to": b"To", b"t": b"To",
+    b"call-id": b"Call-ID", b"i": b"Call-ID", b"cseq": b"CSeq",
+}  # fmt: skip
+_REQUEST_LINE = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]{1,32} [^ \r\n]{1,4096} SIP/2\.0")
+LONGEST_LINE = 2048
+
+
+def refusal(request: bytes, status: int, host: str, port: int) -> bytes | None:
+    """The response to a malformed `request` that came from `host`:`port`.
+
+    None when there is nobody to answer: it is no request at all, it is an ACK, or it does not say where from (Via).
+    A response is never longer than a few times its request's headers, and goes to where the request came from.
+    """
+    lines = _unfold(request.lstrip(b"\r\n").partition(b"\r\n\r\n")[0])
+    if not lines or not _REQUEST_LINE.fullmatch(lines[0]) or lines[0].startswith(b"ACK "):
+        return None
+    response = [b"SIP/2.0 %d %b" % (status, REASONS[status].encode())]
+    found: set[bytes] = set()
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        header = _COPIED.get(name.strip().lower())
+        if not colon or header is None or len(line) > LONGEST_LINE or (header in found and header != b"Via"):
+            continue
+        value = value.strip()
+        if header == b"Via" and header not in found:
+            value += b";received=" + host.encode()
+            value = re.sub(rb";[ \t]*rport(?=;|,|$)", b";rport=%d" % port, value, count=1, flags=re.IGNORECASE)
+        elif header == b"To" and b";tag=" not in value.lower():
+            value += b";tag=refused"
+        found.add(header)
+        response.append(header + b": " + value)
+    if b"Via" not in found:
+        return None
+    return b"\r\n".join([*response, b"Content-Length: 0", b"", b""])
+
+
+def _unfold(head: bytes) -> list[bytes]:
+    """The header lines, continuation lines joined (RFC 3261 7.3.1), none with control characters."""
+    lines: list[bytes] = []
+    for line in head.split(b"\r\n"):
+        if line[:1] in (b" ", b"\t") and len(lines) > 1:
+            lines[-1] += b" " + line.strip()
+        else:
+            lines.append(line)
+    return [line for line in lines if not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", line)]

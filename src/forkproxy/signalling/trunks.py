@@ -1,0 +1,44 @@
+"""Trunks: carriers that may call in, and through which numbers are dialled. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Network, IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """One entry of the configuration's `trunks`."""
+
+    name: str
+    accept: tuple[IPv4Network | IPv6Network, ...] = ()
+    """The networks that its calls come from."""
+    address: str | None = None
+    """The SIP URI that calls to numbers go out to; None: it only takes calls in."""
+    numbers: tuple[str, ...] = ()
+    """Which dialled numbers take this trunk: literal, or with ``*`` for any digits."""
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def route(trunks: Sequence[Trunk], number: str) -> Trunk | None:
+    """The first trunk with an address and a pattern that `number` matches, or None.
+
+    >>> carrier = Trunk("carrier", address="sip:carrier.example", numbers=("+1*", "911"))
+    >>> [trunk.name for n in ("+15551230000", "911") if (trunk := route([carrier], n))]
+    ['carrier', 'carrier']
+    >>> route([carrier], "+4930123456") is None
+    True
+    """
+    for trunk in trunks:
+        if trunk.address is not None and any(_matches(number, pattern) for pattern in trunk.numbers):
+            return trunk
+    return None
+
+
+def _matches(number: str, pattern: str) -> bool:
+    # fnmatch's "[...]" and "?" mean nothing in a dial plan; only "*" is special.
+    literal = pattern.replace("[", "[[]").replace("?", "[?]")
+    return fnmatchcase(number, literal)
