@@ -45,7 +45,8 @@ class Driver:
         self.resolver = Resolver()
         self._users: list[User] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
         self._pumping = False
         self._scheduled = False
         self._lookups: set[asyncio.Task[None]] = set()
@@ -113,14 +114,14 @@ class Driver:
 
     def _arm(self) -> None:
         due = self.engine.deadline()
-        timer = self._timer
         if due is None or not self._users or self._loop is None:
             return
-        if timer is not None:
-            if timer.when() <= due:
+        if self._timer is not None:
+            if self._due <= due:
                 return
-            timer.cancel()
-        self._timer = self._loop.call_at(due + 0.0005, self._run_timers)
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._run_timers)
 
     def _run_timers(self) -> None:
         self._timer = None
