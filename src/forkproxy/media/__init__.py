@@ -1,1 +1,12 @@
-"""4. RTP: ports, the relay, the frame duplicator. Packets never meet Python."""
+"""4. RTP: ports, the relay, the frame duplicator. Packets never meet Python.
+
+`MediaEngine` opens a `MediaLeg` for each phone; legs are connected, tapped and played to. The relay itself is
+written in Cython (ext/media): its threads need no interpreter. docs/media.md says what is done to packets and
+frames.
+"""
+
+from forkproxy.media.engine import MediaEngine
+from forkproxy.media.figures import LegFigures, TapFigures, TrackFigures
+from forkproxy.media.leg import MediaLeg, Playback, Tap
+
+__all__ = ["LegFigures", "MediaEngine", "MediaLeg", "Playback", "Tap", "TapFigures", "TrackFigures"]

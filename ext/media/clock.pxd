@@ -1,0 +1,297 @@
+"""The clock of one track: packets in, exactly 50 frames a second out.
+
+Packets are laid on a timeline of 8,000 samples a second by their RTP timestamps; a frame is cut from it when
+its time and the reordering window are over. The rules, in the order in which a packet meets them:
+
+- The first packet of a source (an SSRC; numbers taken up afresh make a new source too) goes where the
+timeline
+  stands when it arrives, rounded down to a whole frame, so that 20 ms packets become frames octet for octet.
+- Every other packet goes where its timestamp says, relative to the one before.
+- A timestamp that leads off the timeline (over a second behind, or further ahead than there is room) is a
+jump:
+  the packet is laid like a first one.
+- What comes after its frame has been cut is late: dropped. If the newest packets stay late for 100 ms, the
+network
+  has become slower for good, and the next is laid like a first one.
+- Over blocks of four seconds the *best* packet (the one that waited least on its way) is compared with the
+  timeline. If the sender's clock and ours have drifted further apart than `EARLY_NS` or `TARDY_NS`, one frame
+  is dropped or inserted. The two limits leave 36 ms, so two tracks of 20 ms packets never part by more than a
+  frame.
+- Holes are concealed by repeating the last samples, faded out over 60 ms; then there is silence.
+
+`forkproxy.media.twins.TrackClock` says the same in Python, sample by sample.
+"""
+
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from media.g711 cimport ULAW_SILENCE, g711_translate, ulaw_encode, ulaw_linear
+from media.ring cimport FRAME
+
+cdef enum:
+    FRAME_NS = 20000000
+    SAMPLE_NS = 125000
+    JUMP_NS = 1000000000
+    LATE_STREAK_NS = 100000000
+    EARLY_NS = 8000000
+    TARDY_NS = 28000000        # EARLY_NS and the up to 20 ms that rounding down to a frame takes
+    BLOCK_SECONDS = 4
+    BLOCK_PACKETS = 20         # fewer say nothing about drift
+    FADE = 480                 # samples
+    AHEAD_FRAMES = 26          # room for what comes early: bursts, and packets of up to 200 ms
+
+cdef enum:
+    # As in forkproxy.model.FrameFlag.
+    FLAG_RECEIVED = 1
+    FLAG_CONCEALED = 2
+    FLAG_SILENCE = 4
+
+cdef enum Mark:
+    EMPTY = 0
+    SAMPLE = 1
+    QUIET = 2                  # known not to have been sent
+
+cdef struct ClockFigures:
+    uint64_t received          # frames, by flag
+    uint64_t concealed
+    uint64_t silence
+    uint64_t late              # packets
+    uint64_t inserted          # frames, against drift
+    uint64_t dropped
+    uint64_t jumps             # times that the timeline was picked up afresh within one source
+
+cdef struct Clock:
+    int64_t start              # ns of the monotonic clock at which frame 0 begins
+    int64_t emitted            # frames cut so far
+    int32_t frames             # room, in frames from `emitted` on
+    uint8_t *samples           # position p lies at p % (frames * FRAME)
+    uint8_t *marks
+    bint laid                  # a packet has been laid; what follows is about the newest one
+    uint64_t source
+    uint16_t sequence
+    uint32_t timestamp
+    int64_t position
+    int64_t end                # one past the last sample laid
+    int64_t late_since         # arrival of the first of the newest packets that were all late; 0: none is
+    int64_t block_start
+    int64_t block_best         # ns that the best packet of the block was ahead of the timeline
+    int32_t block_packets
+    uint8_t last[FRAME]        # the newest sample received at each place of a frame: what concealment repeats
+    int32_t faded              # samples concealed in a row, FADE: nothing left to repeat
+    ClockFigures figures
+
+
+cdef inline void figures_add(ClockFigures *to, const ClockFigures *more) noexcept nogil:
+    to.received += more.received
+    to.concealed += more.concealed
+    to.silence += more.silence
+    to.late += more.late
+    to.inserted += more.inserted
+    to.dropped += more.dropped
+    to.jumps += more.jumps
+
+
+cdef inline bint clock_open(Clock *clock, int64_t start, int32_t window_frames) noexcept nogil:
+    """False: no memory. `clock` may then be closed all the same."""
+    memset(clock, 0, sizeof(Clock))
+    clock.start = start
+    clock.frames = window_frames + AHEAD_FRAMES
+    clock.faded = FADE
+    clock.samples = <uint8_t *>calloc(2 * clock.frames, FRAME)
+    clock.marks = clock.samples + clock.frames * FRAME
+    return clock.samples != NULL
+
+
+cdef inline void clock_close(Clock *clock) noexcept nogil:
+    free(clock.samples)
+    clock.samples = NULL
+
+
+cdef inline bint clock_copy(Clock *to, const Clock *clock) noexcept nogil:
+    """A second clock in the same state, to look ahead with."""
+    memcpy(to, clock, sizeof(Clock))
+    to.samples = <uint8_t *>calloc(2 * clock.frames, FRAME)
+    if to.samples == NULL:
+        return False
+    to.marks = to.samples + clock.frames * FRAME
+    memcpy(to.samples, clock.samples, 2 * clock.frames * FRAME)
+    return True
+
+
+cdef inline int64_t clock_due(const Clock *clock, int64_t window_ns) noexcept nogil:
+    """When the next frame's time and the window are over."""
+    return clock.start + (clock.emitted + 1) * FRAME_NS + window_ns
+
+
+cdef inline void clock_quiet(Clock *clock, int64_t start, int64_t end) noexcept nogil:
+    """Mark what is still empty from `start` to `end` as never sent."""
+    cdef int64_t size = <int64_t>clock.frames * FRAME
+    cdef int64_t p = max(start, clock.emitted * FRAME)
+    end = min(end, clock.emitted * FRAME + size)
+    while p < end:
+        if clock.marks[p % size] == EMPTY:
+            clock.marks[p % size] = QUIET
+            clock.samples[p % size] = ULAW_SILENCE
+        p += 1
+
+
+cdef inline void clock_lay(
+    Clock *clock, int64_t position, const uint8_t *payload, int32_t count, const uint8_t *table
+) noexcept nogil:
+    """Copy samples to the timeline (through `table` unless NULL); what has been cut or has no room falls
+    away."""
+    cdef int64_t size = <int64_t>clock.frames * FRAME
+    cdef int64_t begin = max(position, clock.emitted * FRAME)
+    cdef int64_t end = min(position + count, clock.emitted * FRAME + size)
+    cdef int32_t part
+    payload += begin - position
+    clock.end = max(clock.end, end)
+    while begin < end:
+        part = <int32_t>min(end - begin, size - begin % size)
+        if table == NULL:
+            memcpy(clock.samples + begin % size, payload, part)
+        else:
+            g711_translate(clock.samples + begin % size, payload, part, table)
+        memset(clock.marks + begin % size, SAMPLE, part)
+        payload += part
+        begin += part
+
+
+cdef inline int64_t clock_afresh(Clock *clock, int64_t now) noexcept nogil:
+    """The position of a packet that has nothing to be measured by: now, behind what was just laid."""
+    cdef int64_t position = max((now - clock.start) // FRAME_NS, clock.emitted) * FRAME
+    cdef int64_t behind = (clock.end + FRAME - 1) // FRAME * FRAME
+    if position < behind <= position + 2 * FRAME:
+        position = behind
+    clock_quiet(clock, clock.end, position)
+    clock.end = position
+    clock.late_since = 0
+    clock.block_start = now
+    clock.block_best = -JUMP_NS
+    clock.block_packets = 0
+    return position
+
+
+cdef inline int64_t clock_drift(Clock *clock, int64_t ahead, int64_t now) noexcept nogil:
+    """Judge a block when it is over; the frames by which the timeline has to be corrected (negative:
+    dropped)."""
+    cdef int64_t frames = 0
+    clock.block_best = max(clock.block_best, ahead)
+    clock.block_packets += 1
+    if clock.block_packets < BLOCK_PACKETS or now - clock.block_start < <int64_t>BLOCK_SECONDS * 1000000000:
+        return 0
+    if clock.block_best > EARLY_NS:
+        frames = -(clock.block_best // FRAME_NS + 1)
+        clock.figures.dropped += -frames
+    elif clock.block_best < -TARDY_NS:
+        frames = -clock.block_best // FRAME_NS
+        clock.figures.inserted += frames
+    clock.block_start = now
+    clock.block_best = -JUMP_NS
+    clock.block_packets = 0
+    return frames
+
+
+cdef inline void clock_push(
+    Clock *clock,
+    uint64_t source,
+    uint16_t sequence,
+    uint32_t timestamp,
+    const uint8_t *payload,
+    int32_t count,
+    const uint8_t *table,
+    int64_t now,
+) noexcept nogil:
+    """Lay one packet of `count` samples that arrived at `now` (`table`: see `clock_lay`)."""
+    cdef int64_t position, ahead, frames
+    cdef int64_t cut = clock.emitted * FRAME
+    cdef bint newest = True
+    if count <= 0:
+        return
+    if not clock.laid or source != clock.source:
+        position = clock_afresh(clock, now)
+        clock.laid = True
+        clock.source = source
+    else:
+        newest = <int16_t>(sequence - clock.sequence) > 0
+        position = clock.position + <int32_t>(timestamp - clock.timestamp)
+        ahead = position * SAMPLE_NS - (now - clock.start)
+        if not newest:
+            if position + count <= cut:
+                clock.figures.late += 1
+                return
+        elif ahead < -JUMP_NS or position + count > cut + <int64_t>clock.frames * FRAME:
+            position = clock_afresh(clock, now)
+            clock.figures.jumps += 1
+        else:
+            frames = clock_drift(clock, ahead, now)
+            position += frames * FRAME
+            if position + count > cut:
+                clock.late_since = 0
+                if frames == 0 and sequence == <uint16_t>(clock.sequence + 1):
+                    clock_quiet(clock, clock.end, position)
+            elif clock.late_since and now - clock.late_since >= LATE_STREAK_NS:
+                position = clock_afresh(clock, now)
+                clock.figures.jumps += 1
+            else:
+                if clock.late_since == 0:
+                    clock.late_since = now
+                clock.figures.late += 1
+    if newest:
+        clock.sequence = sequence
+        clock.timestamp = timestamp
+        clock.position = position
+    clock_lay(clock, position, payload, count, table)
+
+
+cdef inline void clock_skip(Clock *clock, uint64_t source, uint16_t sequence, int64_t now) noexcept nogil:
+    """A packet that took the place of audio (a telephone-event): no audio was lost with it."""
+    if clock.laid and source == clock.source and <int16_t>(sequence - clock.sequence) > 0:
+        if sequence == <uint16_t>(clock.sequence + 1):
+            clock_quiet(clock, clock.end, ((now - clock.start) // FRAME_NS + 1) * FRAME)
+        clock.sequence = sequence
+
+
+cdef inline int clock_cut(Clock *clock, uint8_t *to) noexcept nogil:
+    """Write the next frame's FRAME octets to `to`; its flags."""
+    cdef int64_t at = clock.emitted % clock.frames * FRAME
+    cdef uint8_t *samples = clock.samples + at
+    cdef uint8_t *marks = clock.marks + at
+    cdef bint some = False
+    cdef bint hole = False
+    cdef bint faded_out = clock.faded >= FADE
+    cdef int i
+    cdef int received = 0
+    for i in range(FRAME):
+        received += marks[i] == SAMPLE
+    clock.emitted += 1
+    if received == FRAME:
+        memcpy(to, samples, FRAME)
+        memcpy(clock.last, samples, FRAME)
+        memset(marks, EMPTY, FRAME)
+        clock.faded = 0
+        clock.figures.received += 1
+        return FLAG_RECEIVED
+    for i in range(FRAME):
+        if marks[i] == SAMPLE:
+            to[i] = clock.last[i] = samples[i]
+            clock.faded = 0
+            some = True
+        elif marks[i] == EMPTY and clock.faded < FADE:
+            to[i] = ulaw_encode(ulaw_linear[clock.last[i]] * (FADE - clock.faded) // FADE)
+            clock.faded += 1
+            hole = True
+        else:
+            to[i] = ULAW_SILENCE
+            if marks[i] == QUIET:
+                clock.faded = FADE
+            else:
+                hole = True
+    memset(marks, EMPTY, FRAME)
+    # A hole with something behind it was lost; one with nothing behind it may be the end of what is sent.
+    if some or (hole and (clock.end > clock.emitted * FRAME or not faded_out)):
+        clock.figures.concealed += 1
+        return FLAG_CONCEALED
+    clock.figures.silence += 1
+    return FLAG_SILENCE

@@ -1,0 +1,286 @@
+"""A leg: its sockets, whom it listens to, where its packets go, its taps and its figures.
+
+Everything here is touched with the worker's lock held: by the relay thread for a batch of packets at a time,
+by control calls for a moment.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from media.address cimport Address, Sockaddr, address_write, is_unspecified, same_address, same_host
+from media.clock cimport Clock, ClockFigures, clock_close, clock_copy, clock_cut, clock_due, clock_open,
+figures_add from media.linux cimport (
+    AF_UNSPEC,
+    EPOLL_CTL_ADD,
+    EPOLLIN,
+    SO_RCVBUF,
+    SO_REUSEADDR,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOCK_NONBLOCK,
+    SOL_SOCKET,
+    bind,
+    close,
+    connect,
+    epoll_ctl,
+    epoll_event,
+    setsockopt,
+    socket,
+    socklen_t,
+)
+from media.ring cimport INBOUND, OUTBOUND, Pair, Ring, ring_free, ring_new
+from media.stream cimport Reception, Sending
+
+cdef enum Codec:
+    NO_CODEC = 0
+    PCMU = 1
+    PCMA = 2
+    EVENTS = 3               # telephone-event: forwarded, not audio
+
+cdef enum Lock:
+    OPEN = 0                 # nobody has been heard yet
+    BY_HOST = 1              # the first valid packet came from the right host, but another port than
+    signalled EXACT = 2                # from the very address signalled: final
+
+cdef enum:
+    MAX_HOSTS = 2
+    NO_ROUTE = 0xFF
+
+cdef enum:
+    # What a leg counts; relay.pyx gives the names.
+    PACKETS_IN
+    OCTETS_IN
+    PACKETS_OUT
+    OCTETS_OUT
+    RTCP_IN
+    RTCP_OUT
+    MALFORMED
+    MALFORMED_RTCP
+    UNKNOWN_SOURCE
+    UNKNOWN_PAYLOAD
+    NOT_NEGOTIATED           # came before set_remote
+    NOT_CONNECTED            # no other leg
+    NOT_SENDABLE             # the other leg has no address or no codec for it
+    HELD                     # a direction forbids it
+    REPLACED                 # a prompt was being played to the other leg
+    STRAGGLER                # belonged to a source that is over
+    SEND_ERROR
+    LOCKS                    # times that a source was learned
+    COUNTS
+
+cdef struct Port:
+    int fd
+    Address signalled        # what the SDP says
+    Address source           # where packets come from, once locked
+    Lock lock
+    Sockaddr to              # where packets go: the source, or what was signalled as long as there is none
+    socklen_t to_length
+
+cdef struct Playback:
+    const uint8_t *audio     # mu-law
+    int64_t length
+    int64_t position
+    uint32_t loops           # still to begin, the one that plays included; 0: endless
+    int64_t due              # of the next packet
+    uint16_t sequence
+    uint32_t timestamp
+    uint64_t done            # set by the relay thread when the last packet is out
+
+cdef struct Tapped:
+    # What a leg has while anybody taps it.
+    Clock tracks[2]
+    Ring *ring
+    Tapped *previous
+    Tapped *next
+    int32_t bucket
+    int32_t taps
+
+cdef struct Leg:
+    uint32_t slot            # in the worker's table
+    int guards               # the worker's epoll of guards,
+    uint64_t guard_key       # and what it calls this leg's
+    uint32_t serial          # never given twice
+    int family
+    Sockaddr here            # what the RTP socket is bound to
+    socklen_t here_length
+    Port rtp
+    Port rtcp
+    int guard                # gets what is not from the locked source, once `rtp` is connected; else -1
+    uint32_t guard_drops     # what did not even fit into its queue
+    bint connected
+    bint draining            # connected, but packets from before that may still be in its queue
+    bint negotiated          # set_remote has been called
+    bint sends               # the remote may send,
+    bint receives            # and wants to receive
+    Address hosts[MAX_HOSTS] # from where a source may be learned; ports do not count
+    int32_t host_count
+    uint8_t codecs[128]      # Codec of a payload type, as received
+    uint8_t route[128]       # payload type on the other leg, or NO_ROUTE
+    uint8_t route_codec[128] # Codec that it must have there
+    uint8_t play_type        # what prompts are sent as,
+    uint8_t play_codec
+    int32_t packet_ms        # and how much of them in one packet
+    Leg *peer
+    Reception rx
+    Sending tx
+    Tapped *tapped
+    Playback *playing
+    Leg *play_previous
+    Leg *play_next
+    uint64_t counts[COUNTS]
+    ClockFigures figures[2]  # of the tracks, from taps that are closed
+
+
+cdef inline void port_aim(Port *port, const Address *at, int family) noexcept nogil:
+    port.to_length = address_write(at, family, &port.to)
+
+
+cdef inline int leg_open_guard(Leg *leg) noexcept nogil:
+    """A second socket on the RTP port, for everything that the connected one does not match; -1: none to be
+    had.
+
+    The port stays ours alone: it may be shared only for the moment that the second socket takes to join.
+    """
+    cdef int yes = 1
+    cdef int no = 0
+    cdef epoll_event event
+    cdef int room = 16384    # nobody needs what is in there; it only has to be counted
+    cdef int guard = socket(leg.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if guard < 0:
+        return -1
+    setsockopt(leg.rtp.fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(int))
+    setsockopt(guard, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(int))
+    setsockopt(guard, SOL_SOCKET, SO_RCVBUF, &room, sizeof(int))
+    event.events = EPOLLIN
+    event.data.u64 = leg.guard_key
+    if bind(guard, &leg.here.any, leg.here_length) or epoll_ctl(leg.guards, EPOLL_CTL_ADD, guard, &event):
+        close(guard)
+        guard = -1
+    else:
+        setsockopt(guard, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(int))
+    setsockopt(leg.rtp.fd, SOL_SOCKET, SO_REUSEADDR, &no, sizeof(int))
+    return guard
+
+
+cdef inline void leg_hear_all(Leg *leg) noexcept nogil:
+    """Let the RTP socket hear everybody again."""
+    cdef Sockaddr nobody
+    if leg.guard >= 0:
+        close(leg.guard)
+        leg.guard = -1
+    if leg.connected:
+        memset(&nobody, 0, sizeof(Sockaddr))
+        nobody.any.sa_family = AF_UNSPEC
+        connect(leg.rtp.fd, &nobody.any, sizeof(Sockaddr))
+        leg.connected = False
+        leg.draining = False
+
+
+cdef inline void leg_hear_one(Leg *leg) noexcept nogil:
+    """Connect the RTP socket to where it sends: the kernel then keeps others away, and sending is cheaper.
+
+    Where that is not to be had (no file descriptor is left), every packet's source is looked at instead.
+    """
+    leg.connected = connect(leg.rtp.fd, &leg.rtp.to.any, leg.rtp.to_length) == 0
+    leg.draining = leg.connected
+    if leg.connected and leg.guard < 0:
+        leg.guard = leg_open_guard(leg)
+        leg.guard_drops = 0
+    if leg.guard < 0 or not leg.connected:
+        leg_hear_all(leg)
+
+
+cdef inline Lock leg_judge(Leg *leg, const Port *port, const Address *source) noexcept nogil:
+    """How far `source` may be believed: OPEN means not at all.
+
+    The signalled address always may, and ends all learning; another port of a host that may be learned from
+    (NAT changes ports) only as long as nobody has been heard. After that the one that was heard, and nobody
+    else: whoever sprays packets over our ports neither gets the audio nor enters it.
+    """
+    cdef int i
+    if port.lock == EXACT:
+        return EXACT if same_address(source, &port.source) else OPEN
+    if same_address(source, &port.signalled):
+        return EXACT
+    if port.lock == BY_HOST:
+        return BY_HOST if same_address(source, &port.source) else OPEN
+    for i in range(leg.host_count):
+        if same_host(source, &leg.hosts[i]):
+            return BY_HOST
+    if port == &leg.rtcp and leg.rtp.lock and same_host(source, &leg.rtp.source):
+        return BY_HOST
+    return OPEN
+
+
+cdef inline bint port_learns(const Port *port, const Address *source, Lock belief) noexcept nogil:
+    """Whether a valid packet from `source`, believed so far, changes what is known."""
+    return belief > port.lock or not same_address(source, &port.source)
+
+
+cdef inline void port_lock(Leg *leg, Port *port, const Address *source, Lock belief) noexcept nogil:
+    port.lock = belief
+    port.source = source[0]
+    port_aim(port, source, leg.family)
+
+
+cdef inline void leg_signal(Leg *leg, Port *port, const Address *signalled) noexcept nogil:
+    """Take over a signalled address; a changed one starts learning afresh."""
+    if port.lock != OPEN and same_address(&port.signalled, signalled):
+        return
+    port.signalled = signalled[0]
+    port.lock = OPEN
+    port_aim(port, signalled, leg.family)
+
+
+cdef inline bint leg_sendable(const Leg *leg, const Port *port) noexcept nogil:
+    """Whether there is anywhere to send to."""
+    return leg.negotiated and (port.lock != OPEN or (port.signalled.port and not
+    is_unspecified(&port.signalled)))
+
+
+cdef inline void tapped_free(Tapped *tapped) noexcept nogil:
+    if tapped != NULL:
+        clock_close(&tapped.tracks[INBOUND])
+        clock_close(&tapped.tracks[OUTBOUND])
+        ring_free(tapped.ring)
+        free(tapped)
+
+
+cdef inline Tapped *tapped_new(int64_t start, int32_t window_frames) noexcept nogil:
+    """NULL: no memory."""
+    cdef Tapped *tapped = <Tapped *>calloc(1, sizeof(Tapped))
+    cdef bint whole
+    if tapped == NULL:
+        return NULL
+    whole = clock_open(&tapped.tracks[INBOUND], start, window_frames)
+    whole = clock_open(&tapped.tracks[OUTBOUND], start, window_frames) and whole
+    tapped.ring = ring_new()
+    if not whole or tapped.ring == NULL:
+        tapped_free(tapped)
+        return NULL
+    return tapped
+
+
+cdef inline int32_t tapped_rest(const Tapped *tapped, int64_t now, Pair *to, int32_t most) noexcept nogil:
+    """The frames that are over by `now` but are still held back by the window, cut ahead of their time.
+
+    The clocks themselves are not touched: other taps go on. Returns the number of pairs, or -1: no memory.
+    """
+    cdef Clock tracks[2]
+    cdef int32_t count = 0
+    cdef int i
+    cdef bint whole = clock_copy(&tracks[INBOUND], &tapped.tracks[INBOUND])
+    whole = clock_copy(&tracks[OUTBOUND], &tapped.tracks[OUTBOUND]) and whole
+    while whole and count < most and clock_due(&tracks[INBOUND], 0) <= now:
+        for i in range(2):
+            to[count].flags[i] = clock_cut(&tracks[i], to[count].payload[i])
+        count += 1
+    clock_close(&tracks[INBOUND])
+    clock_close(&tracks[OUTBOUND])
+    return count if whole else -1
+
+
+cdef inline void leg_keep_figures(Leg *leg, const Tapped *tapped) noexcept nogil:
+    figures_add(&leg.figures[INBOUND], &tapped.tracks[INBOUND].figures)
+    figures_add(&leg.figures[OUTBOUND], &tapped.tracks[OUTBOUND].figures)

@@ -1,0 +1,261 @@
+"""What a relay thread does: wait, read, cut frames, play prompts, look at the guards."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from media.address cimport Address, Sockaddr, address_read
+from media.clock cimport clock_cut, clock_due
+from media.leg cimport MALFORMED, MALFORMED_RTCP, UNKNOWN_SOURCE, Leg, Tapped
+from media.linux cimport (
+    EAGAIN,
+    MSG_DONTWAIT,
+    MSG_TRUNC,
+    SIG_SETMASK,
+    SO_MEMINFO,
+    SOL_SOCKET,
+    epoll_event,
+    epoll_pwait2,
+    epoll_wait,
+    errno,
+    exchange,
+    getsockopt,
+    load_acquire,
+    monotonic_ns,
+    name_thread,
+    pthread_create,
+    pthread_mutex_lock,
+    pthread_mutex_unlock,
+    pthread_sigmask,
+    read,
+    recv,
+    recvfrom,
+    sigfillset,
+    sigset_t,
+    socklen_t,
+    store_release,
+    timespec,
+    write,
+)
+from media.path cimport leg_play, leg_rtcp, leg_rtp
+from media.ring cimport INBOUND, OUTBOUND, Pair, ring_publish, ring_slot
+from media.worker cimport (
+    AT_RTCP,
+    AT_RTP,
+    AT_WAKE,
+    BUCKETS,
+    TICK_NS,
+    Worker,
+    worker_unplay,
+)
+
+cdef enum:
+    BATCH = 64                 # events handled between two looks at the lock
+    PACKET = 2048              # octets; nothing longer is RTP
+    BURST = 16                 # packets read from one socket in a row, where there may be more than one
+    STALL_NS = 10000000        # the thread was kept from running: read what has piled up before frames are
+    cut, FULL_BATCHES = 64          # for so many batches at most SWEEP_NS = 100000000       # between two
+    looks at the guards GUARD_BURST = 32 MEMINFO_WORDS = 9 MEMINFO_DROPS = 8          # SK_MEMINFO_DROPS of
+    linux/sock_diag.h
+
+
+cdef inline void read_rtp(Leg *leg, uint8_t *buffer, int32_t most, int64_t now) noexcept nogil:
+    """One packet as a rule; up to `most` where several may wait."""
+    cdef Sockaddr from_
+    cdef socklen_t length
+    cdef Address source
+    cdef ssize_t size
+    if leg.draining:
+        most = BURST
+    while most > 0:
+        most -= 1
+        if leg.connected and not leg.draining:
+            size = recv(leg.rtp.fd, buffer, PACKET, MSG_DONTWAIT | MSG_TRUNC)
+        else:
+            length = sizeof(Sockaddr)
+            size = recvfrom(leg.rtp.fd, buffer, PACKET, MSG_DONTWAIT | MSG_TRUNC, &from_.any, &length)
+        if size < 0:
+            if errno == EAGAIN:
+                leg.draining = False
+                return
+            continue           # "refused": an ICMP message about a packet of ours, and now it is told
+        if size > PACKET:
+            leg.counts[MALFORMED] += 1
+        elif leg.connected and not leg.draining:
+            leg_rtp(leg, buffer, <int32_t>size, NULL, now)
+        else:
+            address_read(&source, &from_)
+            leg_rtp(leg, buffer, <int32_t>size, &source, now)
+
+
+cdef inline void read_rtcp(Leg *leg, uint8_t *buffer) noexcept nogil:
+    cdef Sockaddr from_
+    cdef socklen_t length = sizeof(Sockaddr)
+    cdef Address source
+    cdef ssize_t size = recvfrom(leg.rtcp.fd, buffer, PACKET, MSG_DONTWAIT | MSG_TRUNC, &from_.any, &length)
+    if size > PACKET:
+        leg.counts[MALFORMED_RTCP] += 1
+    elif size >= 0:
+        address_read(&source, &from_)
+        leg_rtcp(leg, buffer, <int32_t>size, &source)
+
+
+cdef inline void read_guard(Leg *leg, uint8_t *buffer, int64_t now) noexcept nogil:
+    """Count who is not wanted. The signalled address itself may turn up here, late, and is then believed."""
+    cdef Sockaddr from_
+    cdef socklen_t length
+    cdef Address source
+    cdef uint32_t meminfo[MEMINFO_WORDS]
+    cdef ssize_t size
+    cdef int i
+    length = sizeof(meminfo)
+    if getsockopt(leg.guard, SOL_SOCKET, SO_MEMINFO, meminfo, &length) == 0 and length == sizeof(meminfo):
+        leg.counts[UNKNOWN_SOURCE] += <uint32_t>(meminfo[MEMINFO_DROPS] - leg.guard_drops)
+        leg.guard_drops = meminfo[MEMINFO_DROPS]
+    for i in range(GUARD_BURST):
+        if leg.guard < 0:
+            return
+        length = sizeof(Sockaddr)
+        size = recvfrom(leg.guard, buffer, PACKET, MSG_DONTWAIT | MSG_TRUNC, &from_.any, &length)
+        if size < 0:
+            return
+        address_read(&source, &from_)
+        leg_rtp(leg, buffer, <int32_t>min(size, PACKET), &source, now)
+
+
+cdef inline Leg *leg_of(Worker *worker, uint64_t key) noexcept nogil:
+    """The leg that an event is about; NULL: it has gone since."""
+    cdef uint64_t slot = <uint32_t>key >> 2
+    if slot >= <uint64_t>worker.slot_count or worker.slots[slot].generation != key >> 32:
+        return NULL
+    return worker.slots[slot].leg
+
+
+cdef inline void worker_sweep(Worker *worker, epoll_event *events, uint8_t *buffer, int64_t now) noexcept
+nogil:
+    cdef int count, i
+    cdef Leg *leg
+    count = epoll_wait(worker.guards, events, BATCH, 0)
+    for i in range(count):
+        leg = leg_of(worker, events[i].data.u64)
+        if leg != NULL and leg.guard >= 0:
+            read_guard(leg, buffer, now)
+
+
+cdef inline bint cut_frames(Tapped *tapped, int64_t window_ns, int64_t now) noexcept nogil:
+    """Move the frames whose time is up to the ring. True: there were any."""
+    cdef Pair *pair
+    cdef bint any = False
+    while clock_due(&tapped.tracks[INBOUND], window_ns) <= now:
+        pair = ring_slot(tapped.ring)
+        pair.flags[INBOUND] = clock_cut(&tapped.tracks[INBOUND], pair.payload[INBOUND])
+        pair.flags[OUTBOUND] = clock_cut(&tapped.tracks[OUTBOUND], pair.payload[OUTBOUND])
+        ring_publish(tapped.ring)
+        any = True
+    return any
+
+
+cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
+    """What happens every 5 ms: a quarter of the tapped legs get their frame, prompts are sent, the event loop
+    is told."""
+    cdef int64_t tick = now // TICK_NS
+    cdef int64_t at = max(worker.tick, tick - BUCKETS) + 1
+    cdef Tapped *tapped
+    cdef Leg *leg
+    cdef Leg *following
+    cdef bint any = False
+    cdef uint64_t one = 1
+    while at <= tick:
+        tapped = worker.buckets[at % BUCKETS]
+        while tapped != NULL:
+            any = cut_frames(tapped, worker.window_ns, now) or any
+            tapped = tapped.next
+        at += 1
+    worker.tick = tick
+    leg = worker.playing
+    while leg != NULL:
+        following = leg.play_next
+        if leg_play(leg, now):
+            worker_unplay(worker, leg)
+            store_release(&leg.playing.done, 1)
+            leg.playing = NULL
+            any = True
+        leg = following
+    if any and exchange(worker.notified, 1) == 0:
+        write(worker.notify, &one, sizeof(one))
+
+
+cdef inline bint is_ticking(const Worker *worker) noexcept nogil:
+    cdef int i
+    for i in range(BUCKETS):
+        if worker.buckets[i] != NULL:
+            return True
+    return worker.playing != NULL
+
+
+cdef inline void worker_handle(
+    Worker *worker, const epoll_event *events, int count, uint8_t *buffer, int32_t most, int64_t now
+) noexcept nogil:
+    cdef uint64_t key, ignored
+    cdef Leg *leg
+    cdef int i
+    for i in range(count):
+        key = events[i].data.u64
+        if key & 3 == AT_WAKE:
+            read(worker.wake, &ignored, sizeof(ignored))
+            continue
+        leg = leg_of(worker, key)
+        if leg == NULL:
+            continue
+        if key & 3 == AT_RTP:
+            read_rtp(leg, buffer, most, now)
+        else:
+            read_rtcp(leg, buffer)
+
+
+cdef inline void *worker_run(void *argument) noexcept nogil:
+    """The thread's body; returns when `stopping` is set."""
+    cdef Worker *worker = <Worker *>argument
+    cdef epoll_event events[BATCH]
+    cdef uint8_t buffer[PACKET]
+    cdef timespec timeout
+    cdef int64_t now = monotonic_ns()
+    cdef int64_t before, wait
+    cdef int count
+    cdef int full = 0
+    worker.tick = now // TICK_NS
+    worker.sweep = now + SWEEP_NS
+    while not load_acquire(&worker.stopping):
+        wait = worker.sweep if not worker.ticking else min(worker.sweep, (worker.tick + 1) * TICK_NS)
+        wait = max(wait - monotonic_ns(), 0)
+        timeout.tv_sec = wait // 1000000000
+        timeout.tv_nsec = wait % 1000000000
+        count = epoll_pwait2(worker.epoll, events, BATCH, &timeout, NULL)
+        pthread_mutex_lock(&worker.gate)
+        pthread_mutex_unlock(&worker.gate)
+        pthread_mutex_lock(&worker.state)
+        before = now
+        now = monotonic_ns()
+        worker.wakeups += 1
+        worker_handle(worker, events, count, buffer, BURST if now - before > STALL_NS else 1, now)
+        full = full + 1 if count == BATCH and full < FULL_BATCHES else 0
+        if full == 0 and now >= (worker.tick + 1) * TICK_NS:
+            worker_tick(worker, now)
+        if now >= worker.sweep:
+            worker_sweep(worker, events, buffer, now)
+            worker.sweep = now + SWEEP_NS
+        worker.ticking = is_ticking(worker)
+        pthread_mutex_unlock(&worker.state)
+    return NULL
+
+
+cdef inline int worker_start(Worker *worker, const char *name) noexcept nogil:
+    """Start the thread; 0 or an errno. Signals stay with the interpreter's threads."""
+    cdef sigset_t all, before
+    cdef int result
+    sigfillset(&all)
+    pthread_sigmask(SIG_SETMASK, &all, &before)
+    result = pthread_create(&worker.thread, NULL, worker_run, worker)
+    pthread_sigmask(SIG_SETMASK, &before, NULL)
+    worker.started = result == 0
+    if worker.started:
+        name_thread(worker.thread, name)
+    return result

@@ -1,0 +1,245 @@
+"""The way of a packet: checked, counted, tapped, renumbered, sent on. Nothing here allocates, waits or knows
+Python."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from media.address cimport Address, address_read
+from media.clock cimport clock_push, clock_skip
+from media.g711 cimport ULAW_SILENCE, alaw_ulaw, g711_translate, ulaw_alaw
+from media.leg cimport (
+    EVENTS,
+    HELD,
+    LOCKS,
+    MALFORMED,
+    MALFORMED_RTCP,
+    NOT_CONNECTED,
+    NOT_NEGOTIATED,
+    NOT_SENDABLE,
+    NO_CODEC,
+    NO_ROUTE,
+    OCTETS_IN,
+    OCTETS_OUT,
+    OPEN,
+    PACKETS_IN,
+    PACKETS_OUT,
+    PCMA,
+    REPLACED,
+    RTCP_IN,
+    RTCP_OUT,
+    SEND_ERROR,
+    STRAGGLER,
+    UNKNOWN_PAYLOAD,
+    UNKNOWN_SOURCE,
+    Leg,
+    Lock,
+    Playback,
+    Port,
+    leg_hear_one,
+    leg_judge,
+    leg_sendable,
+    port_learns,
+    port_lock,
+)
+from media.linux cimport ECONNREFUSED, MSG_DONTWAIT, MSG_NOSIGNAL, errno, send, sendto
+from media.ring cimport FRAME, INBOUND, OUTBOUND
+from media.rtcp cimport RtcpMap, rtcp_check, rtcp_translate
+from media.rtp cimport RTP_HEADER, RTP_IS_RTCP, RTP_OK, Rtp, RtpFault, rtp_parse, rtp_rewrite
+from media.stream cimport PLAYED, reception_note, sending_next
+
+cdef enum:
+    MOST_PLAYED = 480          # samples in a packet of ours: 60 ms
+    PLAY_BEHIND_NS = 200000000 # further behind than this, a prompt is resumed rather than hurried
+
+
+cdef inline uint64_t leg_source(const Leg *leg) noexcept nogil:
+    """What a Sending and a Clock know a leg's received stream by."""
+    return (<uint64_t>leg.serial << 32) | leg.rx.starts
+
+
+cdef inline void leg_send(Leg *leg, Port *port, const uint8_t *p, int32_t size) noexcept nogil:
+    cdef ssize_t sent = -1
+    cdef int attempt
+    for attempt in range(2):
+        if leg.connected and port == &leg.rtp:
+            sent = send(port.fd, p, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        else:
+            sent = sendto(port.fd, p, size, MSG_DONTWAIT | MSG_NOSIGNAL, &port.to.any, port.to_length)
+        # "Refused" speaks of an earlier packet, which an ICMP message came for; this one has not been sent
+        # yet.
+        if sent >= 0 or errno != ECONNREFUSED:
+            break
+    if sent < 0:
+        leg.counts[SEND_ERROR] += 1
+    elif port == &leg.rtp:
+        leg.counts[PACKETS_OUT] += 1
+        leg.counts[OCTETS_OUT] += size
+    else:
+        leg.counts[RTCP_OUT] += 1
+
+
+cdef inline void leg_rtcp(Leg *leg, uint8_t *p, int32_t size, const Address *source) noexcept nogil:
+    """One packet from the RTCP port; `source` NULL: from the RTP port (RFC 5761), whose source has been
+    checked."""
+    cdef Lock belief = OPEN
+    cdef RtcpMap map
+    cdef Leg *peer = leg.peer
+    if source != NULL:
+        belief = leg_judge(leg, &leg.rtcp, source)
+        if belief == OPEN:
+            leg.counts[UNKNOWN_SOURCE if leg.negotiated else NOT_NEGOTIATED] += 1
+            return
+    if not rtcp_check(p, size):
+        leg.counts[MALFORMED_RTCP] += 1
+        return
+    if source != NULL and port_learns(&leg.rtcp, source, belief):
+        port_lock(leg, &leg.rtcp, source, belief)
+    leg.counts[RTCP_IN] += 1
+    if peer == NULL or not leg_sendable(peer, &peer.rtcp):
+        leg.counts[NOT_CONNECTED if peer == NULL else NOT_SENDABLE] += 1
+        return
+    # While a prompt plays, the two streams that the report speaks of are not one another's continuation.
+    if leg.playing != NULL or peer.playing != NULL or peer.tx.source != leg_source(leg):
+        leg.counts[REPLACED] += 1
+        return
+    map.sender = peer.tx.ssrc
+    map.timestamp_shift = peer.tx.timestamp_shift
+    map.reported = leg.tx.ssrc
+    map.original = peer.rx.ssrc
+    map.sequence_shift = leg.tx.sequence_shift
+    map.highest = peer.rx.cycles + peer.rx.highest
+    size = rtcp_translate(p, size, &map)
+    if size:
+        leg_send(peer, &peer.rtcp, p, size)
+
+
+cdef inline void leg_forward(Leg *leg, uint8_t *p, int32_t size, Rtp *rtp, uint8_t codec, int64_t now)
+noexcept nogil:
+    """Send a checked packet on to the other leg, as part of the stream that its phone gets from us."""
+    cdef Leg *peer = leg.peer
+    cdef uint8_t payload_type = leg.route[rtp.payload_type]
+    cdef uint8_t wanted = leg.route_codec[rtp.payload_type]
+    cdef bint marker = rtp.marker
+    if peer == NULL:
+        leg.counts[NOT_CONNECTED] += 1
+        return
+    if payload_type == NO_ROUTE or not leg_sendable(peer, &peer.rtp):
+        leg.counts[NOT_SENDABLE] += 1
+        return
+    if not peer.receives:
+        leg.counts[HELD] += 1
+        return
+    if peer.playing != NULL:
+        leg.counts[REPLACED] += 1
+        return
+    if not sending_next(
+        &peer.tx, leg_source(leg), &rtp.sequence, &rtp.timestamp, &marker,
+        FRAME if codec == EVENTS else rtp.length, now,
+    ):
+        leg.counts[STRAGGLER] += 1
+        return
+    if codec != wanted:
+        g711_translate(p + rtp.payload, p + rtp.payload, rtp.length, ulaw_alaw if wanted == PCMA else
+        alaw_ulaw)
+    rtp_rewrite(p, payload_type, marker, rtp.sequence, rtp.timestamp, peer.tx.ssrc)
+    if peer.tapped != NULL:
+        if codec == EVENTS:
+            clock_skip(&peer.tapped.tracks[OUTBOUND], 0, rtp.sequence, now)
+        else:
+            clock_push(
+                &peer.tapped.tracks[OUTBOUND], 0, rtp.sequence, rtp.timestamp,
+                p + rtp.payload, rtp.length, alaw_ulaw if wanted == PCMA else NULL, now,
+            )
+    leg_send(peer, &peer.rtp, p, size)
+
+
+cdef inline void leg_rtp(Leg *leg, uint8_t *p, int32_t size, const Address *source, int64_t now) noexcept
+nogil:
+    """One packet from the RTP port. `source` NULL: the kernel has matched it, it is the locked one."""
+    cdef Rtp rtp
+    cdef RtpFault fault
+    cdef Lock belief = OPEN
+    cdef uint8_t codec
+    if source != NULL:
+        belief = leg_judge(leg, &leg.rtp, source)
+        if belief == OPEN:
+            leg.counts[UNKNOWN_SOURCE if leg.negotiated else NOT_NEGOTIATED] += 1
+            return
+    fault = rtp_parse(p, size, &rtp)
+    if fault == RTP_IS_RTCP and leg.rtp.lock != OPEN:
+        leg_rtcp(leg, p, size, NULL)
+        return
+    if fault != RTP_OK:
+        leg.counts[MALFORMED] += 1
+        return
+    codec = leg.codecs[rtp.payload_type]
+    if codec == NO_CODEC:
+        leg.counts[UNKNOWN_PAYLOAD] += 1
+        return
+    if source != NULL and port_learns(&leg.rtp, source, belief):
+        port_lock(leg, &leg.rtp, source, belief)
+        leg_hear_one(leg)
+        leg.counts[LOCKS] += 1
+    leg.counts[PACKETS_IN] += 1
+    leg.counts[OCTETS_IN] += size
+    reception_note(&leg.rx, rtp.ssrc, rtp.sequence, rtp.timestamp, codec != EVENTS, now)
+    if not leg.sends:
+        leg.counts[HELD] += 1
+        return
+    if leg.tapped != NULL:
+        if codec == EVENTS:
+            clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)
+        else:
+            clock_push(
+                &leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, rtp.timestamp,
+                p + rtp.payload, rtp.length, alaw_ulaw if codec == PCMA else NULL, now,
+            )
+    leg_forward(leg, p, size, &rtp, codec, now)
+
+
+cdef inline bint leg_play(Leg *leg, int64_t now) noexcept nogil:
+    """Send what is due of the leg's prompt. True: the last packet is out."""
+    cdef Playback *playback = leg.playing
+    cdef int32_t samples = leg.packet_ms * 8
+    cdef int32_t filled, part
+    cdef uint8_t packet[RTP_HEADER + MOST_PLAYED]
+    cdef uint8_t *payload = packet + RTP_HEADER
+    cdef uint16_t sequence
+    cdef uint32_t timestamp
+    cdef bint marker
+    if now - playback.due > PLAY_BEHIND_NS:
+        playback.due = now
+    while playback.due <= now:
+        filled = 0
+        while filled < samples:
+            if playback.position == playback.length:
+                if playback.loops == 1:
+                    break
+                playback.loops -= playback.loops > 1
+                playback.position = 0
+            part = <int32_t>min(samples - filled, playback.length - playback.position)
+            memcpy(payload + filled, playback.audio + playback.position, part)
+            playback.position += part
+            filled += part
+        if filled == 0:
+            return True
+        while filled < samples:
+            payload[filled] = ULAW_SILENCE
+            filled += 1
+        sequence = playback.sequence
+        timestamp = playback.timestamp
+        marker = False
+        playback.sequence += 1
+        playback.timestamp += samples
+        playback.due += leg.packet_ms * <int64_t>1000000
+        if not leg.receives or not leg_sendable(leg, &leg.rtp):
+            continue
+        sending_next(&leg.tx, PLAYED, &sequence, &timestamp, &marker, samples, now)
+        if leg.tapped != NULL:
+            clock_push(&leg.tapped.tracks[OUTBOUND], 0, sequence, timestamp, payload, samples, NULL, now)
+        if leg.play_codec == PCMA:
+            g711_translate(payload, payload, samples, ulaw_alaw)
+        packet[0] = 0x80
+        rtp_rewrite(packet, leg.play_type, marker, sequence, timestamp, leg.tx.ssrc)
+        leg_send(leg, &leg.rtp, packet, RTP_HEADER + samples)
+    return False

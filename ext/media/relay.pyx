@@ -1,0 +1,612 @@
+"""forkproxy.media._relay: the relay as Python sees it.
+
+Packets, clocks and rings are in the .pxd files; here are the few calls that set them up and the one that
+carries frames over to Python. The classes are for one thread, the event loop's; `forkproxy.media` wraps them.
+
+No Python object is made or dropped while a worker's lock is held: a garbage collection would run there.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_SET_ITEM
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from media.address cimport Address, Sockaddr
+from media.clock cimport FLAG_CONCEALED, FLAG_RECEIVED, FRAME_NS, ClockFigures, figures_add
+from media.g711 cimport g711_fill_tables
+from media.leg cimport (
+    COUNTS,
+    MAX_HOSTS,
+    OPEN,
+    Leg,
+    Playback,
+    Port,
+    Tapped,
+    leg_hear_all,
+    leg_keep_figures,
+    leg_signal,
+    tapped_free,
+    tapped_new,
+    tapped_rest,
+)
+from media.linux cimport (
+    EFD_CLOEXEC,
+    EFD_NONBLOCK,
+    close,
+    eventfd,
+    getsockname,
+    load_acquire,
+    monotonic_ns,
+    read,
+    store_release,
+)
+from media.loop cimport worker_start
+from media.ring cimport FRAME, INBOUND, OUTBOUND, RING_SLOTS, Pair, Ring, ring_copy, ring_first
+from media.stream cimport NO_SOURCE, reception_expected
+from media.worker cimport (
+    TICK_NS,
+    Worker,
+    worker_adopt,
+    worker_close,
+    worker_lock,
+    worker_open,
+    worker_play,
+    worker_release,
+    worker_tap,
+    worker_unlock,
+    worker_unplay,
+    worker_untap,
+)
+
+from forkproxy.model import Frame as _Frame
+from forkproxy.model import Track as _Track
+
+cdef extern from "Python.h":
+    object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
+
+COUNT_NAMES = (
+    "packets_in", "octets_in", "packets_out", "octets_out", "rtcp_in", "rtcp_out",
+    "malformed", "malformed_rtcp", "unknown_source", "unknown_payload", "not_negotiated", "not_connected",
+    "not_sendable", "held", "replaced", "straggler", "send_error", "locks",
+)
+"""What a leg counts, in leg.pxd's order."""
+assert len(COUNT_NAMES) == COUNTS
+
+cdef tuple TRACKS = (_Track.INBOUND, _Track.OUTBOUND)
+cdef uint32_t last_serial = 1
+
+g711_fill_tables()
+
+
+cdef inline void put(object frame, Py_ssize_t at, object item):
+    Py_INCREF(item)  # PyTuple_SET_ITEM takes a reference over
+    PyTuple_SET_ITEM(frame, at, item)
+
+
+cdef object make_frame(int track, uint64_t number, const Pair *pair):
+    """A `forkproxy.model.Frame`, put together by hand: a quarter of what calling the class costs."""
+    cdef object frame = PyType_GenericAlloc(<PyTypeObject *>_Frame, 4)
+    put(frame, 0, TRACKS[track])
+    put(frame, 1, number)
+    put(frame, 2, pair.flags[track])
+    put(frame, 3, PyBytes_FromStringAndSize(<const char *>pair.payload[track], FRAME))
+    return frame
+
+
+cdef class Relay:
+    """The relay threads, their eventfd, and the taps and prompts that the event loop serves."""
+
+    cdef Worker *workers
+    cdef int threads
+    cdef int event
+    cdef uint64_t notified
+    cdef readonly int window_ms
+    cdef set legs
+    cdef list taps
+    cdef list playbacks
+    cdef object failed
+    cdef uint64_t ended_wakeups
+    cdef uint64_t ended[COUNTS]  # what was counted by workers that are gone
+    cdef readonly uint64_t frames_lost
+    cdef readonly uint64_t callbacks_failed
+
+    def __cinit__(self, int threads, int window_ms, failed):
+        """`failed` is called with an exception that a tap's or a prompt's callback raised."""
+        cdef int i
+        self.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self.window_ms = window_ms
+        self.legs = set()
+        self.taps = []
+        self.playbacks = []
+        self.failed = failed
+        self.workers = <Worker *>calloc(threads, sizeof(Worker))
+        if self.workers == NULL:
+            raise MemoryError
+        for i in range(threads):
+            self.threads += 1
+            if not worker_open(&self.workers[i], self.event, &self.notified, window_ms * <int64_t>1000000):
+                raise OSError("no file descriptor is left for the relay")
+
+    def __dealloc__(self):
+        self.shut()
+
+    cdef void shut(self) noexcept:
+        cdef int i, n
+        if self.workers != NULL:
+            with nogil:
+                for i in range(self.threads):
+                    worker_close(&self.workers[i])
+                    self.ended_wakeups += self.workers[i].wakeups
+                    for n in range(COUNTS):
+                        self.ended[n] += self.workers[i].closed[n]
+            free(self.workers)
+            self.workers = NULL
+            close(self.event)
+
+    def start(self):
+        """Start the threads."""
+        cdef int i, error
+        cdef bytes name
+        for i in range(self.threads):
+            name = b"relay-%d" % i
+            error = worker_start(&self.workers[i], name)
+            if error:
+                raise OSError(error, "the relay thread cannot be started")
+
+    def close(self):
+        """Close all legs and end the threads. Nothing may be called afterwards."""
+        cdef RelayLeg leg
+        for leg in list(self.legs):
+            leg.close()
+        self.shut()
+
+    def fileno(self):
+        """Readable when `dispatch` has something to do."""
+        return self.event
+
+    cdef Worker *quietest(self) except NULL:
+        cdef Worker *best = self.workers
+        cdef int i
+        if best == NULL:
+            raise ValueError("the relay is closed")
+        for i in range(1, self.threads):
+            if self.workers[i].legs < best.legs:
+                best = &self.workers[i]
+        return best
+
+    def dispatch(self):
+        """Hand new frames to the taps, one batch each, and ends of prompts to whoever waits for them."""
+        cdef uint64_t ignored
+        cdef RelayTap tap
+        cdef RelayPlayback playback
+        read(self.event, &ignored, sizeof(ignored))
+        store_release(&self.notified, 0)
+        for tap in self.taps.copy():
+            if tap.tapped != NULL and load_acquire(&tap.tapped.ring.written) > tap.cursor:
+                self.call(tap.on_frames, tap.read())
+        for playback in self.playbacks.copy():
+            if playback.leg is not None and load_acquire(&playback.c.done):
+                playback.leave()
+                if playback.on_done is not None:
+                    self.call(playback.on_done, None)
+
+    cdef int call(self, object callback, object argument) except -1:
+        try:
+            if argument is None:
+                callback()
+            elif argument:
+                callback(argument)
+        except Exception as error:
+            self.callbacks_failed += 1
+            self.failed(error)
+        return 0
+
+    def counters(self):
+        """Totals of all legs that are or were, by name, and what stands open."""
+        cdef RelayLeg leg
+        cdef uint64_t total[COUNTS]
+        cdef uint64_t wakeups = self.ended_wakeups
+        cdef int i, n
+        cdef int guards = 0
+        cdef int rings = 0
+        memcpy(total, self.ended, sizeof(total))
+        for i in range(self.threads if self.workers != NULL else 0):
+            rings += self.workers[i].rings
+            wakeups += self.workers[i].wakeups
+            for n in range(COUNTS):
+                total[n] += self.workers[i].closed[n]
+        for leg in self.legs:
+            guards += leg.c.guard >= 0
+            for n in range(COUNTS):
+                total[n] += leg.c.counts[n]
+        result = {name: total[n] for n, name in enumerate(COUNT_NAMES)}
+        result.update(
+            legs=len(self.legs), sockets=2 * len(self.legs) + guards, taps=len(self.taps), rings=rings,
+            playbacks=len(self.playbacks), wakeups=wakeups, frames_lost=self.frames_lost,
+            callbacks_failed=self.callbacks_failed,
+        )
+        return result
+
+
+cdef class RelayLeg:
+    """A leg's two sockets in a relay thread. Every method but close() raises ValueError once it is closed."""
+
+    cdef Leg *c
+    cdef Worker *worker
+    cdef Relay relay
+    cdef RelayLeg peer
+    cdef RelayPlayback playback
+    cdef bint is_open
+
+    def __cinit__(self, Relay relay, int rtp, int rtcp, uint32_t ssrc, uint16_t sequence, uint32_t timestamp):
+        """Takes over two bound, non-blocking sockets; on failure (OSError) they stay the caller's."""
+        global last_serial
+        self.c = <Leg *>calloc(1, sizeof(Leg))
+        if self.c == NULL:
+            raise MemoryError
+        last_serial += 1
+        self.relay = relay
+        self.worker = relay.quietest()
+        self.c.serial = last_serial
+        self.c.rtp.fd = rtp
+        self.c.rtcp.fd = rtcp
+        self.c.guard = -1
+        self.c.tx.ssrc = ssrc
+        self.c.tx.sequence = sequence
+        self.c.tx.base = timestamp
+        self.c.here_length = sizeof(Sockaddr)
+        if getsockname(rtp, &self.c.here.any, &self.c.here_length):
+            raise OSError("the RTP socket has no name")
+        self.c.family = self.c.here.any.sa_family
+        with nogil:
+            worker_lock(self.worker)
+            self.is_open = worker_adopt(self.worker, self.c)
+            worker_unlock(self.worker)
+        if not self.is_open:
+            raise OSError("the relay cannot watch another socket")
+        relay.legs.add(self)
+
+    def __dealloc__(self):
+        free(self.c)  # what is open is closed by close(); the relay holds every open leg until then
+
+    cdef Leg *opened(self) except NULL:
+        if not self.is_open:
+            raise ValueError("the leg is closed")
+        return self.c
+
+    def set_remote(
+        self, bytes rtp_host, uint16_t rtp_port, bytes rtcp_host, uint16_t rtcp_port, bytes hosts,
+        bint sends, bint receives, bytes codecs, uint8_t play_type, uint8_t play_codec, int packet_ms,
+    ):
+        """Hosts are 16 octets each (IPv4 mapped); `codecs` is 128 octets, the Codec of each payload type."""
+        cdef Address rtp, rtcp
+        cdef Leg *c = self.opened()
+        cdef const uint8_t *host_octets = hosts
+        cdef const uint8_t *codec_octets = codecs
+        cdef int count = len(hosts) // 16
+        cdef int i
+        if len(rtp_host) != 16 or len(rtcp_host) != 16 or len(codecs) != 128 or count > MAX_HOSTS:
+            raise ValueError("hosts are 16 octets, codecs 128")
+        memcpy(rtp.host, <const uint8_t *>rtp_host, 16)
+        rtp.port = rtp_port
+        memcpy(rtcp.host, <const uint8_t *>rtcp_host, 16)
+        rtcp.port = rtcp_port
+        with nogil:
+            worker_lock(self.worker)
+            c.host_count = count
+            memset(c.hosts, 0, sizeof(c.hosts))
+            for i in range(count):
+                memcpy(c.hosts[i].host, host_octets + 16 * i, 16)
+            memcpy(c.codecs, codec_octets, 128)
+            c.sends = sends
+            c.receives = receives
+            c.play_type = play_type
+            c.play_codec = play_codec
+            c.packet_ms = packet_ms
+            leg_signal(c, &c.rtp, &rtp)
+            leg_signal(c, &c.rtcp, &rtcp)
+            if c.rtp.lock == OPEN:
+                leg_hear_all(c)
+            c.negotiated = True
+            worker_unlock(self.worker)
+
+    def set_route(self, bytes types, bytes codecs):
+        """128 octets each: the payload type that every payload type has on the other leg (255: none), and its
+        Codec."""
+        cdef Leg *c = self.opened()
+        cdef const uint8_t *type_octets = types
+        cdef const uint8_t *codec_octets = codecs
+        if len(types) != 128 or len(codecs) != 128:
+            raise ValueError("a route is 128 octets")
+        with nogil:
+            worker_lock(self.worker)
+            memcpy(c.route, type_octets, 128)
+            memcpy(c.route_codec, codec_octets, 128)
+            worker_unlock(self.worker)
+
+    def connect(self, RelayLeg other):
+        """Forward both ways; both have been disconnected from others."""
+        cdef Leg *c = self.opened()
+        cdef Leg *d = other.opened()
+        cdef Worker *first = min(self.worker, other.worker)
+        cdef Worker *second = max(self.worker, other.worker)
+        cdef bint moved = True
+        if self.peer is not None or other.peer is not None or self is other:
+            raise ValueError("a leg is connected already")
+        with nogil:
+            worker_lock(first)
+            if second != first:
+                worker_lock(second)
+                worker_release(other.worker, d)
+                moved = worker_adopt(self.worker, d)
+                if not moved:
+                    worker_adopt(other.worker, d)  # into the slot that it has just left
+            if moved:
+                c.tx.source = NO_SOURCE
+                d.tx.source = NO_SOURCE
+                c.peer = d
+                d.peer = c
+            if second != first:
+                worker_unlock(second)
+            worker_unlock(first)
+        if not moved:
+            raise OSError("the relay cannot watch another socket")
+        other.worker = self.worker
+        self.peer = other
+        other.peer = self
+
+    def disconnect(self):
+        """Forward no more, in either direction."""
+        if self.peer is None:
+            return
+        with nogil:
+            worker_lock(self.worker)
+            self.c.peer.peer = NULL
+            self.c.peer = NULL
+            worker_unlock(self.worker)
+        self.peer.peer = None
+        self.peer = None
+
+    def figures(self):
+        """What the leg has counted, received and put on its tracks, by name; times in nanoseconds."""
+        cdef Leg *c = self.c
+        cdef ClockFigures tracks[2]
+        cdef Address source
+        cdef uint64_t counts[COUNTS]
+        cdef uint64_t expected, packets, duplicate, reordered, changes
+        cdef int64_t idle
+        cdef uint32_t jitter
+        cdef bint locked, heard
+        with nogil:
+            if self.is_open:
+                worker_lock(self.worker)
+            memcpy(counts, c.counts, sizeof(counts))
+            memcpy(tracks, c.figures, sizeof(tracks))
+            if c.tapped != NULL:
+                figures_add(&tracks[INBOUND], &c.tapped.tracks[INBOUND].figures)
+                figures_add(&tracks[OUTBOUND], &c.tapped.tracks[OUTBOUND].figures)
+            expected = reception_expected(&c.rx)
+            packets = c.rx.packets
+            duplicate = c.rx.duplicate
+            reordered = c.rx.reordered
+            changes = c.rx.changes
+            jitter = c.rx.jitter
+            heard = c.rx.heard
+            idle = monotonic_ns() - c.rx.arrival
+            locked = c.rtp.lock != OPEN
+            source = c.rtp.source
+            if self.is_open:
+                worker_unlock(self.worker)
+        result = {name: counts[n] for n, name in enumerate(COUNT_NAMES)}
+        result.update(
+            expected=expected, packets=packets, duplicate=duplicate, reordered=reordered,
+            ssrc_changes=changes, jitter=jitter, idle=idle if heard else None, tracks=(tracks[INBOUND],
+            tracks[OUTBOUND]), source=(source.host[:16], source.port) if locked else None,
+        )
+        return result
+
+    def close(self):
+        """Close the sockets; taps and prompt end without further calls. Later calls do nothing."""
+        cdef Leg *c = self.c
+        cdef RelayTap tap
+        cdef int n
+        if not self.is_open:
+            return
+        self.disconnect()
+        if self.playback is not None:
+            self.playback.leave()
+        for tap in self.relay.taps.copy():
+            if tap.leg is self:
+                tap.close()
+        self.is_open = False
+        with nogil:
+            worker_lock(self.worker)
+            worker_release(self.worker, c)
+            leg_hear_all(c)
+            close(c.rtp.fd)
+            close(c.rtcp.fd)
+            for n in range(COUNTS):
+                self.worker.closed[n] += c.counts[n]
+            worker_unlock(self.worker)
+        self.relay.legs.discard(self)
+
+
+cdef class RelayPlayback:
+    """mu-law audio on its way to a leg."""
+
+    cdef Playback c
+    cdef RelayLeg leg
+    cdef bytes audio
+    cdef object on_done
+
+    def __cinit__(self, RelayLeg leg, bytes audio, uint32_t loops, on_done):
+        """Starts at once, in place of what the leg was playing. `loops` 0: until stopped."""
+        cdef Leg *c = leg.opened()
+        if not audio:
+            raise ValueError("there is nothing to play")
+        if leg.playback is not None:
+            leg.playback.leave()
+        self.audio = audio
+        self.on_done = on_done
+        self.c.audio = audio
+        self.c.length = len(audio)
+        self.c.loops = loops
+        self.c.due = monotonic_ns()
+        self.leg = leg
+        leg.playback = self
+        leg.relay.playbacks.append(self)
+        with nogil:
+            worker_lock(leg.worker)
+            c.tx.source = NO_SOURCE
+            c.playing = &self.c
+            worker_play(leg.worker, c)
+            worker_unlock(leg.worker)
+
+    cdef int leave(self) except -1:
+        """Stop, done or not. The relay thread does not know `c` any more afterwards."""
+        cdef Worker *worker = self.leg.worker
+        cdef Leg *c = self.leg.c
+        with nogil:
+            worker_lock(worker)
+            if c.playing == &self.c:
+                worker_unplay(worker, c)
+                c.playing = NULL
+            worker_unlock(worker)
+        self.leg.relay.playbacks.remove(self)
+        self.leg.playback = None
+        self.leg = None
+        return 0
+
+    def stop(self):
+        """Send no more of it. Later calls do nothing."""
+        if self.leg is not None:
+            self.leave()
+
+    @property
+    def playing(self):
+        """Whether there is anything left to send."""
+        return self.leg is not None and not load_acquire(&self.c.done)
+
+
+cdef class RelayTap:
+    """A reader of a leg's ring."""
+
+    cdef RelayLeg leg
+    cdef Tapped *tapped          # NULL: closed
+    cdef uint64_t cursor         # the next pair to read
+    cdef uint64_t base           # the pair that is this tap's frame 0
+    cdef bint wanted[2]
+    cdef object on_frames
+    cdef uint64_t frames
+    cdef uint64_t flagged[2][3]
+    cdef readonly uint64_t dropped
+    """Frames that were overwritten before they were read."""
+
+    def __cinit__(self, RelayLeg leg, bint inbound, bint outbound, on_frames):
+        cdef Leg *c = leg.opened()
+        cdef Worker *worker = leg.worker
+        cdef int64_t now = monotonic_ns()
+        cdef Tapped *fresh = NULL
+        self.wanted[INBOUND] = inbound
+        self.wanted[OUTBOUND] = outbound
+        self.on_frames = on_frames
+        if c.tapped == NULL:
+            # Frames begin on the worker's ticks, so that many legs share one wake-up.
+            fresh = tapped_new(now // TICK_NS * TICK_NS, (leg.relay.window_ms + 19) // 20)
+            if fresh == NULL:
+                raise MemoryError
+        with nogil:
+            worker_lock(worker)
+            if fresh != NULL:
+                c.tapped = fresh
+                worker_tap(worker, fresh)
+            c.tapped.taps += 1
+            worker_unlock(worker)
+        self.tapped = c.tapped
+        self.base = (now - self.tapped.tracks[INBOUND].start) // FRAME_NS
+        self.cursor = self.base
+        self.leg = leg
+        leg.relay.taps.append(self)
+
+    cdef int add(self, list frames, uint64_t number, const Pair *pair) except -1:
+        """Append a pair's frames, as far as they are wanted."""
+        cdef int track
+        cdef uint8_t flags
+        for track in range(2):
+            if self.wanted[track]:
+                flags = pair.flags[track]
+                self.flagged[track][0 if flags == FLAG_RECEIVED else 1 if flags == FLAG_CONCEALED else 2] += 1
+                frames.append(make_frame(track, number - self.base, pair))
+        self.frames += 1
+        return 0
+
+    cdef list read(self):
+        """Everything that is new."""
+        cdef list frames = []
+        cdef Pair pair
+        cdef Ring *ring = self.tapped.ring
+        cdef uint64_t written = load_acquire(&ring.written)
+        cdef uint64_t first
+        cdef uint64_t lost
+        while self.cursor < written:
+            if not ring_copy(ring, self.cursor, &pair):
+                first = ring_first(ring, load_acquire(&ring.written))
+                lost = (max(first, self.cursor + 1) - self.cursor) * (self.wanted[INBOUND] +
+                self.wanted[OUTBOUND]) self.cursor = max(first, self.cursor + 1) self.dropped += lost
+                self.leg.relay.frames_lost += lost continue
+            self.add(frames, self.cursor, &pair)
+            self.cursor += 1
+        return frames
+
+    def close(self):
+        """Hand over what is there, and what is over but held back by the window; then read no more."""
+        cdef list frames
+        cdef Pair *rest
+        cdef Tapped *tapped = self.tapped
+        cdef Worker *worker
+        cdef Leg *c
+        cdef int32_t count, i
+        cdef int32_t most = RING_SLOTS
+        cdef uint64_t written
+        cdef int64_t now = monotonic_ns()
+        if tapped == NULL:
+            return
+        worker = self.leg.worker
+        c = self.leg.c
+        rest = <Pair *>calloc(most, sizeof(Pair))
+        with nogil:
+            worker_lock(worker)
+            written = tapped.ring.written
+            count = tapped_rest(tapped, now, rest, most) if rest != NULL else -1
+            tapped.taps -= 1
+            if tapped.taps == 0:
+                worker_untap(worker, tapped)
+                leg_keep_figures(c, tapped)
+                c.tapped = NULL
+            worker_unlock(worker)
+        frames = self.read()
+        for i in range(count):
+            if written + i >= self.cursor:
+                self.add(frames, written + i, &rest[i])
+                self.cursor += 1
+        free(rest)
+        self.tapped = NULL
+        if tapped.taps == 0:
+            tapped_free(tapped)
+        self.leg.relay.taps.remove(self)
+        self.leg.relay.call(self.on_frames, frames)
+        if count < 0:
+            raise MemoryError
+
+    def figures(self):
+        """Frames handed over on each track, by flag, and frames lost to a slow reader."""
+        return {
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "received": (self.flagged[INBOUND][0], self.flagged[OUTBOUND][0]),
+            "concealed": (self.flagged[INBOUND][1], self.flagged[OUTBOUND][1]),
+            "silence": (self.flagged[INBOUND][2], self.flagged[OUTBOUND][2]),
+        }

@@ -1,0 +1,57 @@
+"""The ring that a leg's frames are written into once and read from by any number of taps.
+
+One writer (the relay thread), many readers (the event loop's thread), no lock: the writer publishes `written`
+after a slot is whole; a reader copies a slot and then looks whether the writer has come round to it
+meanwhile. A reader that is overtaken loses its own frames and can tell how many.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from media.linux cimport fence, load_acquire, store_release
+
+cdef enum:
+    FRAME = 160          # samples, and octets of mu-law
+    RING_SLOTS = 128     # 2.56 s: how long the event loop may stand still before frames are lost
+    INBOUND = 0
+    OUTBOUND = 1
+
+cdef struct Pair:
+    # Both tracks of one 20 ms.
+    uint8_t flags[2]
+    uint8_t payload[2][FRAME]
+
+cdef struct Ring:
+    uint64_t written     # pairs ever written; pair n lies in slot n % RING_SLOTS
+    Pair slots[RING_SLOTS]
+
+
+cdef inline Ring *ring_new() noexcept nogil:
+    return <Ring *>calloc(1, sizeof(Ring))
+
+
+cdef inline Pair *ring_slot(Ring *ring) noexcept nogil:
+    """Where the writer puts the next pair before it publishes it."""
+    return &ring.slots[ring.written % RING_SLOTS]
+
+
+cdef inline void ring_publish(Ring *ring) noexcept nogil:
+    store_release(&ring.written, ring.written + 1)
+    fence()  # what is written into the next slot must not be seen before the count that gives that slot up
+
+
+cdef inline uint64_t ring_first(Ring *ring, uint64_t written) noexcept nogil:
+    """The oldest pair that may be read; one slot is the writer's."""
+    return written - (RING_SLOTS - 1) if written > RING_SLOTS - 1 else 0
+
+
+cdef inline bint ring_copy(Ring *ring, uint64_t number, Pair *to) noexcept nogil:
+    """Copy a published pair. False: the writer overtook the reader, `to` is torn."""
+    memcpy(to, &ring.slots[number % RING_SLOTS], sizeof(Pair))
+    fence()
+    return number >= ring_first(ring, load_acquire(&ring.written))
+
+
+cdef inline void ring_free(Ring *ring) noexcept nogil:
+    free(ring)

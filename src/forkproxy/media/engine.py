@@ -1,0 +1,144 @@
+"""The media engine: the relay threads, their ports, and the way of frames and events to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from forkproxy.errors import MediaError
+from forkproxy.media._relay import Relay, RelayLeg
+from forkproxy.media.leg import MediaLeg
+from forkproxy.media.ports import PortRange
+
+log = logging.getLogger(__name__)
+
+WINDOW_MS = 60
+"""How long a frame is held back for packets that were overtaken on their way."""
+
+_COUNTERS = {
+    "packets_in": "packets_received",
+    "octets_in": "octets_received",
+    "packets_out": "packets_sent",
+    "octets_out": "octets_sent",
+    "rtcp_in": "rtcp_received",
+    "rtcp_out": "rtcp_sent",
+    "malformed": "dropped_malformed",
+    "malformed_rtcp": "dropped_malformed_rtcp",
+    "unknown_source": "dropped_unknown_source",
+    "unknown_payload": "dropped_unknown_payload",
+    "not_negotiated": "dropped_not_negotiated",
+    "not_connected": "dropped_no_bridge",
+    "not_sendable": "dropped_not_sendable",
+    "held": "dropped_held",
+    "replaced": "dropped_replaced",
+    "straggler": "dropped_straggler",
+    "send_error": "dropped_send_error",
+    "locks": "sources_learned",
+    "sockets": "ports",
+    "frames_lost": "frames_dropped",
+    "callbacks_failed": "callback_errors",
+}
+
+
+class MediaEngine:
+    """Opens legs. Everything is called on the thread of the event loop that `start` is called in."""
+
+    def __init__(
+        self,
+        *,
+        listen: str = "127.0.0.1",
+        ports: tuple[int, int] = (20000, 29999),
+        threads: int = 1,
+        window_ms: int = WINDOW_MS,
+    ) -> None:
+        """Listen on the address literal `listen`, in the range `ports` (both ends included).
+
+        `threads` relay threads share the legs. `window_ms` is what the taps' frames are held back by, so that
+        overtaken packets still find their place: a multiple of 5 up to 500.
+
+        Raises:
+            MediaError: an argument is out of its range, or the address cannot be listened on.
+        """
+        if not 1 <= threads <= 64:
+            raise MediaError(f"media threads: {threads} is not between 1 and 64")
+        if not 0 <= window_ms <= 500 or window_ms % 5:
+            raise MediaError(f"media window: {window_ms} ms is not a multiple of 5 up to 500")
+        self.ports = PortRange(listen, *ports)
+        self.window_ms = window_ms
+        try:
+            self._relay = Relay(threads, window_ms, _callback_failed)
+        except OSError as error:
+            raise MediaError(f"media cannot start: {error.strerror or error}") from error
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._legs: set[MediaLeg] = set()
+
+    def start(self) -> None:
+        """Start the relay threads, and serve taps and prompts in the running event loop.
+
+        Raises:
+            MediaError: the system refuses a thread or a file descriptor.
+        """
+        if self._closed or self._loop is not None:
+            raise MediaError("a media engine is started once")
+        try:
+            self._relay.start()
+        except OSError as error:
+            raise MediaError(f"media cannot start: {error.strerror or error}") from error
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._relay.fileno(), self._relay.dispatch)
+
+    def close(self) -> None:
+        """Close all legs (their taps get what is there) and end the threads. Later calls do nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for leg in list(self._legs):
+            leg.close()
+        if self._loop is not None:
+            self._loop.remove_reader(self._relay.fileno())
+            self._loop = None
+        self._relay.close()
+
+    def open_leg(self, label: str = "") -> MediaLeg:
+        """Bind a pair of ports; `label` is for logs.
+
+        Raises:
+            PortsExhausted: no pair of ports is left.
+            MediaError: the engine does not run, or the system refuses a socket.
+        """
+        if self._loop is None:
+            raise MediaError("the media engine does not run")
+        rtp, rtcp = self.ports.bind()
+        port = int(rtp.getsockname()[1])
+        try:
+            # Where the stream begins must not be guessed either (RFC 3550 section 5.1).
+            numbers = secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)
+            core = RelayLeg(self._relay, rtp.fileno(), rtcp.fileno(), *numbers)
+        except OSError as error:
+            rtp.close()
+            rtcp.close()
+            self.ports.give_back(port)
+            raise MediaError(f"media cannot open a leg: {error.strerror or error}") from error
+        rtp.detach()  # the relay closes them
+        rtcp.detach()
+        leg = MediaLeg(self, core, self.ports.host, port, label)
+        self._legs.add(leg)
+        return leg
+
+    def forget(self, leg: MediaLeg) -> None:
+        """For `MediaLeg.close`."""
+        self._legs.discard(leg)
+        self.ports.give_back(leg.rtp_port)
+
+    def counters(self) -> dict[str, int]:
+        """What stands open (legs, ports, taps, rings, playbacks), and totals since the start.
+
+        All names are explained in docs/media.md.
+        """
+        return {_COUNTERS.get(name, name): value for name, value in self._relay.counters().items()}
+
+
+def _callback_failed(error: Exception) -> None:
+    log.error("a callback of a tap or prompt failed; the others go on", exc_info=error)

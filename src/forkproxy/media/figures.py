@@ -1,0 +1,144 @@
+"""What the media engine counts, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from forkproxy.model import Address, Track
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFigures:
+    """One track's timeline, over all the time that somebody tapped it."""
+
+    received: int = 0
+    """Frames of 20 ms whose 160 samples all came in packets (outbound: that we sent)."""
+    concealed: int = 0
+    """Frames with samples that were lost on the network and are filled in."""
+    silence: int = 0
+    """Frames in which nothing was being sent."""
+    late: int = 0
+    """Packets that came after their frame had been handed out; their audio is lost to the taps, not to the
+    call."""
+    inserted: int = 0
+    """Frames inserted because the sender's clock runs slower than ours."""
+    dropped: int = 0
+    """Frames left out because the sender's clock runs faster than ours."""
+    jumps: int = 0
+    """Times that the sender's timestamps leapt, or the network became slower for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegFigures:
+    """A leg's packets, from its opening on. *In* is from its phone, *out* is to it."""
+
+    packets_in: int
+    """Valid RTP packets from the learned source."""
+    octets_in: int
+    """Octets of these packets, RTP header included."""
+    packets_out: int
+    octets_out: int
+    rtcp_in: int
+    rtcp_out: int
+    lost: int
+    """Packets that should have come and did not (RFC 3550 A.3); negative never: duplicates are not counted
+    in."""
+    reordered: int
+    duplicate: int
+    jitter_ms: float
+    """Interarrival jitter (RFC 3550 A.8)."""
+    ssrc_changes: int
+    malformed: int
+    """Dropped: no RTP or RTCP."""
+    unknown_source: int
+    """Dropped: from an address that is not the phone's."""
+    unknown_payload: int
+    """Dropped: a payload type that was not negotiated."""
+    not_negotiated: int
+    """Dropped: came before the other side's SDP."""
+    not_connected: int
+    """Not forwarded: there was no other leg."""
+    not_sendable: int
+    """Not forwarded: the other leg had no address or no codec for it."""
+    held: int
+    """Not forwarded: the negotiated direction forbids it."""
+    replaced: int
+    """Not forwarded: a prompt was being played to the other leg."""
+    stragglers: int
+    """Not forwarded: belonged to a source that another had replaced already."""
+    send_errors: int
+    """The kernel refused to send."""
+    source: Address | None
+    """From where packets come, once that has been learned."""
+    idle: float | None
+    """Seconds since the last valid packet; None: there has been none."""
+    inbound: TrackFigures
+    outbound: TrackFigures
+
+    @property
+    def late(self) -> int:
+        """Packets that came too late for the inbound track."""
+        return self.inbound.late
+
+    @property
+    def concealed(self) -> int:
+        """Frames of the inbound track that are filled in."""
+        return self.inbound.concealed
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any], source: Address | None) -> LegFigures:
+        """From what the relay hands over."""
+        inbound, outbound = (TrackFigures(**track) for track in raw["tracks"])
+        return cls(
+            packets_in=raw["packets_in"],
+            octets_in=raw["octets_in"],
+            packets_out=raw["packets_out"],
+            octets_out=raw["octets_out"],
+            rtcp_in=raw["rtcp_in"],
+            rtcp_out=raw["rtcp_out"],
+            lost=max(raw["expected"] - (raw["packets"] - raw["duplicate"]), 0),
+            reordered=raw["reordered"],
+            duplicate=raw["duplicate"],
+            jitter_ms=raw["jitter"] / 16 / 8,
+            ssrc_changes=raw["ssrc_changes"],
+            malformed=raw["malformed"] + raw["malformed_rtcp"],
+            unknown_source=raw["unknown_source"],
+            unknown_payload=raw["unknown_payload"],
+            not_negotiated=raw["not_negotiated"],
+            not_connected=raw["not_connected"],
+            not_sendable=raw["not_sendable"],
+            held=raw["held"],
+            replaced=raw["replaced"],
+            stragglers=raw["straggler"],
+            send_errors=raw["send_error"],
+            source=source,
+            idle=None if raw["idle"] is None else raw["idle"] / 1e9,
+            inbound=inbound,
+            outbound=outbound,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TapFigures:
+    """What one tap handed over."""
+
+    frames: int
+    """Frames on each of its tracks: 50 a second, less what was dropped."""
+    dropped: int
+    """Frames, on all tracks together, that were overwritten because the event loop stood still too long."""
+    received: Mapping[Track, int]
+    """Frames by track that were received whole,"""
+    concealed: Mapping[Track, int]
+    """filled in,"""
+    silence: Mapping[Track, int]
+    """or silent."""
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> TapFigures:
+        """From what the relay hands over."""
+        by_track = {
+            name: dict(zip(Track, raw[name], strict=True)) for name in ("received", "concealed", "silence")
+        }
+        return cls(frames=raw["frames"], dropped=raw["dropped"], **by_track)

@@ -1,0 +1,296 @@
+"""A leg: the place of one phone in the relay, with its taps and prompts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from forkproxy.errors import MediaError
+from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
+from forkproxy.media.figures import LegFigures, TapFigures
+from forkproxy.model import Address, Frame, Track
+
+if TYPE_CHECKING:
+    from forkproxy.media.engine import MediaEngine
+
+CODECS = {"PCMU": 1, "PCMA": 2, "TELEPHONE-EVENT": 3}
+"""What a leg carries, by its name in SDP, and what the relay calls it."""
+_G711 = ("PCMU", "PCMA")
+_NO_ROUTE = 255
+_SENDS = {"sendrecv": True, "sendonly": True, "recvonly": False, "inactive": False}
+_RECEIVES = {"sendrecv": True, "sendonly": False, "recvonly": True, "inactive": False}
+
+
+class Playback:
+    """Audio on its way to a leg."""
+
+    def __init__(self, core: RelayPlayback) -> None:
+        self._core = core
+
+    def stop(self) -> None:
+        """Send no more of it; forwarded audio returns. `on_done` is not called. Later calls do nothing."""
+        self._core.stop()
+
+    @property
+    def playing(self) -> bool:
+        """Whether there is anything left to send."""
+        return self._core.playing
+
+
+class Tap:
+    """A listener to a leg's tracks."""
+
+    def __init__(self, core: RelayTap) -> None:
+        self._core = core
+
+    def close(self) -> TapFigures:
+        """Hand over every frame that is over by now, in one last call of `on_frames`; then no more.
+
+        Frames that the reordering window still holds back are handed over as they stand. Later calls do
+        nothing.
+        """
+        self._core.close()
+        return self.figures()
+
+    def figures(self) -> TapFigures:
+        """What has been handed over so far."""
+        return TapFigures.of(self._core.figures())
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were overwritten because the event loop stood still for over 2.5 seconds."""
+        return self._core.dropped
+
+
+class MediaLeg:
+    """An RTP and an RTCP port, facing one phone. `MediaEngine.open_leg` makes it."""
+
+    def __init__(self, engine: MediaEngine, core: RelayLeg, host: str, rtp_port: int, label: str) -> None:
+        self.host = host
+        """The address that the ports are bound on; may be 0.0.0.0."""
+        self.rtp_port = rtp_port
+        self.rtcp_port = rtp_port + 1
+        self.label = label
+        self._engine = engine
+        self._core = core
+        self._codecs: Mapping[int, str] = {}
+        self._peer: MediaLeg | None = None
+        self._payload_types: Mapping[int, int] = {}
+        self._closed: LegFigures | None = None
+
+    def __repr__(self) -> str:
+        return f"<MediaLeg {self.label or '?'} {Address(self.host, self.rtp_port)}>"
+
+    def set_remote(
+        self,
+        rtp: Address,
+        rtcp: Address,
+        codecs: Mapping[int, str],
+        *,
+        direction: str = "sendrecv",
+        ptime: int = 20,
+        signalled_from: str | None = None,
+        latch: bool = True,
+    ) -> None:
+        """Take over what the phone's SDP says.
+
+        Packets are accepted from exactly `rtp`, and before any came from there, from another port of the same
+        host (NAT changes ports; not with `latch` False). If `rtp` is a private address, the phone may sit
+        behind NAT and its packets may come from `signalled_from`, the host that its SIP came from. Whoever is
+        heard first is believed for good, unless it was another port and packets come from exactly `rtp` later
+        on. What we send goes to where the packets come from. A later call with another address starts this
+        afresh.
+
+        Args:
+            rtp, rtcp: address literals; 0.0.0.0 as host means that nothing is to be sent there.
+            codecs: payload type to name: ``PCMU``, ``PCMA`` or ``TELEPHONE-EVENT``; the first one of the
+            former
+                two is what prompts are sent in.
+            direction: from the phone's view, as it stands in its SDP: ``sendonly`` and ``inactive`` mean that
+            it
+                gets nothing, ``recvonly`` and ``inactive`` that what it sends is not forwarded or tapped.
+            ptime: milliseconds of audio in a packet of a prompt: 10 to 60 in steps of 10, others are taken as
+            20.
+
+        Raises:
+            MediaError: an address is no literal or of another family than we listen on, a codec or direction
+            is
+                unknown, or the leg is closed.
+        """
+        self._check_open()
+        if direction not in _SENDS:
+            raise MediaError(f"direction {direction!r}: not one of {', '.join(_SENDS)}")
+        types = bytearray(128)
+        for payload_type, name in codecs.items():
+            if not 0 <= payload_type <= 127 or name not in CODECS:
+                raise MediaError(
+                    f"payload type {payload_type}: {name} is not carried, only {', '.join(CODECS)}"
+                )
+            types[payload_type] = CODECS[name]
+        rtp_host, rtcp_host = self._host(rtp.host), self._host(rtcp.host)
+        learn_from = [rtp_host] if latch else []
+        if latch and signalled_from is not None and _is_private(rtp.host):
+            learn_from.append(self._host(signalled_from))
+        play_type = next((number for number, name in codecs.items() if name in _G711), 0)
+        self._codecs = dict(codecs)
+        self._core.set_remote(
+            rtp_host,
+            rtp.port,
+            rtcp_host,
+            rtcp.port,
+            b"".join(learn_from),
+            _SENDS[direction],
+            _RECEIVES[direction],
+            bytes(types),
+            play_type,
+            types[play_type],
+            ptime if ptime in range(10, 61, 10) else 20,
+        )
+        self._route()
+
+    def connect(
+        self,
+        other: MediaLeg,
+        payload_types: Mapping[int, int] | None = None,
+        back: Mapping[int, int] | None = None,
+    ) -> None:
+        """Forward what this leg's phone sends to `other`'s, and the other way round.
+
+        A payload type becomes what `payload_types` (`back`: of the other direction) says, otherwise what the
+        same codec is called there; PCMU and PCMA are turned into each other where only one of them is spoken.
+        May be called before or after `set_remote`, and again with other payload types. A connection to a
+        third leg ends.
+
+        Raises:
+            MediaError: one of the legs is closed, or they are the same.
+        """
+        self._check_open()
+        other._check_open()
+        if other is self:
+            raise MediaError("a leg cannot be connected to itself")
+        if self._peer is not other:
+            self.disconnect()
+            other.disconnect()
+            try:
+                self._core.connect(other._core)
+            except OSError as error:
+                raise MediaError(f"media cannot connect two legs: {error}") from error
+            self._peer, other._peer = other, self
+        self._payload_types, other._payload_types = dict(payload_types or {}), dict(back or {})
+        self._route()
+
+    def disconnect(self) -> None:
+        """Forward no more; both legs stay open, and taps go on."""
+        if self._peer is not None:
+            self._core.disconnect()
+            self._peer._peer = None
+            self._peer = None
+
+    def play(self, audio: bytes, *, loops: int = 1, on_done: Callable[[], None] | None = None) -> Playback:
+        """Send mu-law, 8,000 Hz, to the phone, in place of what the other leg sends and of what was being
+        played.
+
+        Args:
+            loops: how often; 0 means until stopped.
+            on_done: called on the event loop when the last sample's time is over; not called after
+                `Playback.stop`, nor if other audio is played or the leg is closed before that.
+
+        Raises:
+            MediaError: there is no audio, neither PCMU nor PCMA has been negotiated, or the leg is closed.
+        """
+        self._check_open()
+        if not audio:
+            raise MediaError("there is no audio to play")
+        if loops < 0:
+            raise MediaError(f"loops: {loops} is negative")
+        if not any(name in _G711 for name in self._codecs.values()):
+            raise MediaError("nothing can be played before PCMU or PCMA has been negotiated")
+        return Playback(RelayPlayback(self._core, bytes(audio), loops, on_done))
+
+    def tap(
+        self,
+        on_frames: Callable[[list[Frame]], None],
+        tracks: tuple[Track, ...] = (Track.INBOUND, Track.OUTBOUND),
+    ) -> Tap:
+        """Hand 20 ms frames of the leg's tracks to `on_frames`, on the event loop, in batches.
+
+        The timeline starts now, with frame 0; every track has exactly 50 frames a second, whatever the
+        network does. Frames with the same number stand together, inbound first.
+
+        Raises:
+            MediaError: no track is asked for, or the leg is closed.
+        """
+        self._check_open()
+        if not tracks:
+            raise MediaError("a tap needs a track")
+        return Tap(RelayTap(self._core, Track.INBOUND in tracks, Track.OUTBOUND in tracks, on_frames))
+
+    def figures(self) -> LegFigures:
+        """What has been counted so far (after `close`: in all)."""
+        if self._closed is not None:
+            return self._closed
+        raw = self._core.figures()
+        source = raw["source"]
+        return LegFigures.of(
+            raw, source and Address(str(_plain(ipaddress.IPv6Address(source[0]))), source[1])
+        )
+
+    def close(self) -> LegFigures:
+        """Close taps (they get what is there), prompt and ports; later calls return the same."""
+        if self._closed is None:
+            self.disconnect()
+            self._core.close()
+            figures = self.figures()
+            self._closed = figures
+            self._engine.forget(self)
+        return self._closed
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise MediaError(f"{self!r} is closed")
+
+    def _route(self) -> None:
+        """Tell the relay which payload types and codecs packets take on the other leg, in both directions."""
+        if self._peer is not None:
+            self._core.set_route(*_routes(self._codecs, self._peer._codecs, self._payload_types))
+            self._peer._core.set_route(*_routes(self._peer._codecs, self._codecs, self._peer._payload_types))
+
+    def _host(self, text: str) -> bytes:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError as error:
+            raise MediaError(f"{text!r} is not an IP address") from error
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+            if ":" not in self.host:
+                raise MediaError(f"{text}: IPv6, but media listens on {self.host}")
+            return address.packed
+        packed = address.packed[-4:]
+        return bytes(10) + b"\xff\xff" + packed
+
+
+def _is_private(host: str) -> bool:
+    return _plain(ipaddress.ip_address(host)).is_private
+
+
+def _plain(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _routes(
+    ours: Mapping[int, str], theirs: Mapping[int, str], given: Mapping[int, int]
+) -> tuple[bytes, bytes]:
+    """For every payload type of a leg: the one on the other leg (255: none), and the codec there."""
+    types, codecs = bytearray([_NO_ROUTE] * 128), bytearray(128)
+    for number, name in ours.items():
+        candidates = [given[number]] if number in given else []
+        candidates += [number] * (theirs.get(number) == name)
+        candidates += [other for other, what in theirs.items() if what == name]
+        if name in _G711:
+            candidates += [other for other, what in theirs.items() if what in _G711]
+        if candidates and candidates[0] in theirs:
+            types[number] = candidates[0]
+            codecs[number] = CODECS[theirs[candidates[0]]]
+    return bytes(types), bytes(codecs)
