@@ -16,6 +16,7 @@ from forkproxy.signalling.resolver import Resolver
 if TYPE_CHECKING:
     from forkproxy.signalling._calls import Event
     from forkproxy.signalling._pjsip import Agent, Resolution, Transport
+    from forkproxy.signalling.intake import Intake
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +25,14 @@ class User(Protocol):
     """What the driver needs of an endpoint."""
 
     agent: Agent
+    intake: Intake
+
+    @property
+    def tracing(self) -> bool:
+        """Whether it wants to see every message."""
 
     def deliver(self, event: Event) -> None:
         """One event of one of its sessions."""
-
-    def on_trace(self, transport: Transport, sent: bool, data: bytes, host: str, port: int) -> None:
-        """One message, if it traces."""
 
 
 class Driver:
@@ -98,14 +101,14 @@ class Driver:
         self._arm()
 
     def soon(self) -> None:
-        """Deliver later: for methods that an application calls, whose events must not reach it from within."""
+        """Deliver later: for what an application calls, whose events must not reach it from within."""
         if not self._pumping and not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._run_scheduled)
 
     def trace_changed(self) -> None:
         """An endpoint has begun or ceased to trace."""
-        tracing = any(getattr(user, "tracing", False) for user in self._users)
+        tracing = any(user.tracing for user in self._users)
         self.engine.trace = self._trace if tracing else None
 
     def _run_scheduled(self) -> None:
@@ -131,7 +134,7 @@ class Driver:
     def _trace(self, transport: Transport, sent: bool, data: bytes, host: str, port: int) -> None:
         for user in self._users:
             if user.agent is transport.agent:
-                user.on_trace(transport, sent, data, host, port)
+                user.intake.trace(transport, sent, data, host, port)
 
     def _resolve(self, resolution: Resolution) -> None:
         assert self._loop is not None  # PJSIP asks only while it is driven

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import socket
-import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forkproxy.errors import EngineError, SdpError, SignallingError
 from forkproxy.model import Address, new_sid
-from forkproxy.signalling import _calls, _pjsip, sdp, uris
+from forkproxy.signalling import _calls, _pjsip, uris
+from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling.driver import Driver, driver
 from forkproxy.signalling.events import Answered, Confirmed, Ended, Progress
+from forkproxy.signalling.intake import Intake, TraceMessage
 from forkproxy.signalling.legs import IncomingLeg, Leg, Listener, OutgoingLeg
-from forkproxy.signalling.listeners import (
-    AnyListener,
-    DatagramListener,
-    ListenUrl,
-    StreamListener,
-    address_of,
-    parse_listen,
-)
-from forkproxy.signalling.refusals import refusal
+from forkproxy.signalling.listeners import AnyListener, DatagramListener, StreamListener, parse_listen
+from forkproxy.signalling.own import OwnAddresses
 
 if TYPE_CHECKING:
     from forkproxy.signalling._calls import Event, Session
@@ -35,27 +27,14 @@ log = logging.getLogger(__name__)
 
 CLOSING = 2.0
 """Seconds that close() waits for the answers to its own BYEs and CANCELs."""
-_KINDS = {
-    _pjsip.VERDICT_SYNTAX: "syntax",
-    _pjsip.VERDICT_HEADER: "header",
-    _pjsip.VERDICT_LENGTH: "length",
-    _pjsip.VERDICT_TOO_LONG: "oversize",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TraceMessage:
-    """One SIP message as it was on the wire."""
-
-    time: float
-    """Seconds since the epoch."""
-    sent: bool
-    """True: by us."""
-    local: Address
-    remote: Address
-    transport: str
-    """``udp`` or ``tcp``."""
-    data: bytes
+COUNTED = (
+    *("calls_in", "calls_out", "refused", "refused_draining", "options", "methods_refused", "unacceptable"),
+    *("merged", "too_many_hops", "refreshed", "reoffers_refused", "stray_requests", "stray_responses"),
+    *("malformed_syntax", "malformed_header", "malformed_length", "malformed_oversize", "malformed_empty"),
+    *("malformed_sdp", "keepalives", "send_errors", "connections_refused", "connections_failed"),
+    *("connections_idle", "connections_stalled"),
+)
+"""The counters that only grow; docs/sip.md says what each means."""
 
 
 class SipEndpoint:
@@ -85,7 +64,7 @@ class SipEndpoint:
         self._urls = [parse_listen(url) for url in listen]
         if not self._urls:
             raise SignallingError("nothing to listen on: give at least one udp:// or tcp:// address")
-        self._advertise = _advertised(advertise)
+        self.own = OwnAddresses(advertise)
         self._product = uris.reason_phrase(user_agent) or b"forkproxy"
         self._on_invite = on_invite
         self._admit = admit
@@ -94,14 +73,14 @@ class SipEndpoint:
         self.accepting = True
         """False: new calls get 503 with Retry-After."""
         self._listeners: list[AnyListener] = []
-        self._counts: Counter[str] = Counter()
+        self.intake = Intake(self._driver)
+        self._counts = self.intake.counts
         self._legs: dict[str, Leg] = {}
-        self._locals: dict[str, str] = {}
-        self._trace: Callable[[TraceMessage], None] | None = None
+        self._idle = asyncio.Event()
         self._dialling: set[asyncio.Task[None]] = set()
         self._running = False
 
-    # -- life ----------------------------------------------------------------------------------------------------------
+    # -- life -----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Open the sockets.
@@ -122,18 +101,22 @@ class SipEndpoint:
     @property
     def listening(self) -> list[str]:
         """``udp:127.0.0.1:5060`` and so on, with the real ports, in the order of `listen`."""
-        return [f"{listener.url.scheme}:{address_of(listener)}" for listener in self._listeners]
+        return [
+            f"{url.scheme}:{Address(url.host, url.port)}" for url in (each.url for each in self._listeners)
+        ]
 
     async def close(self) -> None:
         """End every leg, give the goodbyes a moment to be answered, close the sockets. Idempotent."""
         if not self._running:
             return
         self.accepting = False
+        self._idle.clear()
         for leg in tuple(self._legs.values()):
             leg.hang_up()
-        deadline = time.monotonic() + CLOSING
-        while self._legs and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        if self._legs:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING):
+                    await self._idle.wait()
         for session in tuple(self.agent.sessions):
             session.terminate(503)
         self._driver.pump()
@@ -146,7 +129,7 @@ class SipEndpoint:
         self._driver.detach(self)
         self._listeners.clear()
 
-    # -- calls ---------------------------------------------------------------------------------------------------------
+    # -- calls ----------------------------------------------------------------------------------------------
 
     def dial(
         self,
@@ -165,22 +148,22 @@ class SipEndpoint:
         """Place a call.
 
         Args:
-            uri: whom; ``;transport=tcp`` chooses the transport (UDP otherwise), ``?x-name=value`` adds headers.
+            uri: whom; ``;transport=tcp`` chooses the transport (else UDP), ``?x-name=value`` adds headers.
             sdp: our offer.
             headers: more headers for the INVITE.
             username, password: answer 401 and 407 with these (MD5 or SHA-256 digest, any realm).
             max_forwards: hops that the call may take.
 
         Raises:
-            SignallingError: the URI or a header is malformed, or nothing listens on the transport. What the network
-                does comes as `Ended` (503, 408, ...).
+            SignallingError: the URI or a header is malformed, or nothing listens on the transport. What the
+                network does comes as `Ended` (503, 408, ...).
             SdpError: `sdp` is not a session description.
         """
         target = uris.parse_uri(uri)
         local = uris.name_addr(from_display, from_uri)
         remote = uris.name_addr(to_display, _without_parameters(target))
         extra = uris.headers((*headers, *target.headers))
-        _describe(sdp)
+        descriptions.parse(sdp)
         if target.transport not in ("udp", "tcp"):
             raise SignallingError(f"{uri!r}: transport {target.transport} is not supported; udp and tcp are")
         if not any(listener.url.scheme == target.transport for listener in self._listeners):
@@ -194,11 +177,11 @@ class SipEndpoint:
                 self._fail(leg, 502, f"{target.host} cannot be resolved")
                 return
             home, peer = listener
-            host = self.host_for(home.url, peer)
+            host = self.own.host(home.url, peer)
             try:
                 session = _calls.invite(
                     self.agent, home.home, target.text.encode(), local, remote, host.encode(),
-                    self.port_for(home.url.port), sdp, extra,
+                    self.own.port(home.url.port), sdp, extra,
                     None if username is None else username.encode(),
                     None if password is None else password.encode(),
                     max_forwards, leg,
@@ -241,13 +224,13 @@ class SipEndpoint:
         """A leg ends that never had a session; told later, as all events are."""
 
         def tell() -> None:
-            self._legs.pop(leg.id, None)
+            self._forget(leg)
             if not leg.ended:
                 leg.happened(Ended(status, reason, "local" if local else "transport"))
 
         asyncio.get_running_loop().call_soon(tell)
 
-    # -- what the engine reports ---------------------------------------------------------------------------------------
+    # -- what the engine reports ----------------------------------------------------------------------------
 
     def deliver(self, event: Event) -> None:
         """One event of the engine, turned into the leg's."""
@@ -265,8 +248,13 @@ class SipEndpoint:
         elif kind == _calls.EVENT_CONFIRMED:
             leg.happened(Confirmed(detail))
         else:
-            self._legs.pop(leg.id, None)
+            self._forget(leg)
             leg.happened(Ended(status, reason, detail))
+
+    def _forget(self, leg: Leg) -> None:
+        self._legs.pop(leg.id, None)
+        if not self._legs:
+            self._idle.set()
 
     def _invited(self, session: Session) -> None:
         leg = IncomingLeg(self, new_sid("SL"), session)
@@ -275,9 +263,9 @@ class SipEndpoint:
         self._counts["calls_in"] += 1
         if leg.offer is not None:
             try:
-                sdp.parse(leg.offer)
+                descriptions.parse(leg.offer)
             except SdpError as error:
-                self.malformed("sdp")
+                self.intake.malformed("sdp")
                 log.warning("call %s from %s refused: %s", leg.call_id, leg.remote, error)
                 leg.reject(488, "Not Acceptable Here", [("Warning", f'399 forkproxy "{_quotable(error)}"')])
                 return
@@ -297,87 +285,10 @@ class SipEndpoint:
             return 503
         for listener in self._listeners:
             if listener.home is transport or listener.home is transport.listener:
-                return self.host_for(listener.url, host).encode(), self.port_for(listener.url.port)
+                return self.own.host(listener.url, host).encode(), self.own.port(listener.url.port)
         return 503
 
-    # -- messages ------------------------------------------------------------------------------------------------------
-
-    def datagram(
-        self, transport: Transport, out: asyncio.DatagramTransport, data: bytes, host: str, port: int
-    ) -> None:
-        """One datagram."""
-        if not data.strip(b"\r\n\0"):
-            if data:
-                self._counts["keepalives"] += 1
-            else:
-                self.malformed("empty")
-            return
-        self.message(transport, data, host, port, lambda response: out.sendto(response, (host, port)))
-
-    def message(
-        self, transport: Transport, data: bytes, host: str, port: int, answer: Callable[[bytes], None]
-    ) -> None:
-        """One message, whole, from a datagram or a stream."""
-        if self._trace is not None:
-            self.on_trace(transport, False, data, host, port)
-        verdict = self._driver.engine.receive(transport, data, host, port)
-        if verdict:
-            self._not_taken(verdict, data, host, port, answer)
-        self._driver.pump()
-
-    def _not_taken(
-        self, verdict: int, data: bytes, host: str, port: int, answer: Callable[[bytes], None]
-    ) -> None:
-        kind = _KINDS.get(verdict)
-        if kind is None:
-            return  # for a socket that is being closed
-        self.malformed(kind)
-        response = refusal(data, 400, host, port) if kind != "oversize" else None
-        if response is not None:
-            answer(response)
-
-    def on_trace(self, transport: Transport, sent: bool, data: bytes, host: str, port: int) -> None:
-        """One message, if somebody wants to see them."""
-        if self._trace is None:
-            return
-        kind = "tcp" if transport.stream else "udp"
-        local = Address(transport.local_host.decode(), transport.local_port)
-        self._trace(TraceMessage(time.time(), sent, local, Address(host, port), kind, data))
-
-    # -- addresses -----------------------------------------------------------------------------------------------------
-
-    def name_for(self, url: ListenUrl) -> bytes:
-        """What Via says where no call says it better."""
-        if self._advertise is not None:
-            return self._advertise.host.encode()
-        return url.host.encode()
-
-    def port_for(self, port: int) -> int:
-        """The port that peers are told, for one that we listen on."""
-        return self._advertise.port if self._advertise is not None and self._advertise.port else port
-
-    def host_for(self, url: ListenUrl, peer: str) -> str:
-        """Our address as `peer` must see it."""
-        if self._advertise is not None:
-            return self._advertise.host
-        if not url.wildcard:
-            return url.host
-        found = self._locals.get(peer)
-        if found is None:
-            if len(self._locals) >= 4096:
-                self._locals.clear()
-            found = self._locals[peer] = _route_from(peer, url.v6)
-        return found
-
-    # -- figures -------------------------------------------------------------------------------------------------------
-
-    def count(self, what: str) -> None:
-        """One more of `what` in counters()."""
-        self._counts[what] += 1
-
-    def malformed(self, kind: str) -> None:
-        """A message that could not be used: syntax, header, length, oversize, empty, sdp."""
-        self._counts[f"malformed_{kind}"] += 1
+    # -- figures --------------------------------------------------------------------------------------------
 
     def counters(self) -> dict[str, int]:
         """What is held now, and what has happened since the start (docs/sip.md says what each means)."""
@@ -390,7 +301,7 @@ class SipEndpoint:
             "pools": held["pools"],
             "pool_bytes": held["pool_bytes"],
             "tcp_connections": sum(
-                len(listener.connections) for listener in self._listeners if isinstance(listener, StreamListener)
+                len(each.connections) for each in self._listeners if isinstance(each, StreamListener)
             ),
             "received": self.agent.received,
             "sent": self.agent.sent,
@@ -402,44 +313,17 @@ class SipEndpoint:
 
     def set_trace(self, callback: Callable[[TraceMessage], None] | None) -> None:
         """Show every SIP message to `callback`; None stops it."""
-        self._trace = callback
+        self.intake.tracer = callback
         self._driver.trace_changed()
 
     @property
     def tracing(self) -> bool:
         """Whether somebody wants to see every message."""
-        return self._trace is not None
+        return self.intake.tracer is not None
 
     def soon(self) -> None:
         """Deliver what a leg's method has caused, later."""
         self._driver.soon()
-
-
-COUNTED = (
-    "calls_in", "calls_out", "refused", "refused_draining", "options", "methods_refused", "unacceptable", "merged",
-    "too_many_hops", "refreshed", "reoffers_refused", "stray_requests", "stray_responses", "keepalives", "send_errors",
-    "malformed_syntax", "malformed_header", "malformed_length", "malformed_oversize", "malformed_empty",
-    "malformed_sdp", "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
-)  # fmt: skip
-"""The counters that only grow."""
-
-
-def _advertised(text: str | None) -> Address | None:
-    if text is None:
-        return None
-    host, port = text, "0"
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.lstrip(":") or "0"
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not host or not port.isdigit() or int(port) > 65535 or set(host) & set(" <>@;\"\r\n"):
-        raise SignallingError(f"{text!r} is no address to advertise; write host or host:port")
-    return Address(host, int(port))
-
-
-def _describe(description: bytes) -> None:
-    sdp.parse(description)
 
 
 def _without_parameters(target: uris.SipUri) -> str:
@@ -449,13 +333,3 @@ def _without_parameters(target: uris.SipUri) -> str:
 
 def _quotable(error: Exception) -> str:
     return str(error).replace("\\", "").replace('"', "'")[:200]
-
-
-def _route_from(peer: str, v6: bool) -> str:
-    """Our address on the way to `peer`; sends nothing."""
-    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((peer, 9))
-        except OSError:
-            return "::1" if v6 else "127.0.0.1"
-        return str(probe.getsockname()[0]).partition("%")[0]

@@ -1,4 +1,4 @@
-"""What happens to a leg. Delivered in order, after PJSIP's stack has unwound, never from within a leg's method."""
+"""What happens to a leg: delivered in order, and never from within one of its methods."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class IncomingLeg(Leg):
         return tuple((name.strip(), value.strip()) for name, colon, value in pairs if colon)
 
     def ring(self, status: int = 180, reason: str = "", sdp: bytes | None = None) -> None:
-        """Send a provisional response; with `sdp` (status 183) early media begins, and that is our answer for good.
+        """Send a provisional response; `sdp` (in a 183) begins early media, and is our answer for good.
 
         Raises:
             SdpError: `sdp` is not a session description.
@@ -152,7 +152,7 @@ class IncomingLeg(Leg):
             self._endpoint.soon()
 
     def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send a final response of 300 to 699, with more headers if need be (Contact in a 302, Retry-After...).
+        """Send a final response of 300 to 699, with more headers if need be (Contact in a 302, Retry-After).
 
         Raises:
             SignallingError: the status or a header cannot be sent.
@@ -184,5 +184,3 @@ class OutgoingLeg(Leg):
         self._session = session
         self.call_id = session.call_id
         self.local_host = session.local_host.decode()
-
-

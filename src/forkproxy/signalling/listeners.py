@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forkproxy.errors import SignallingError
-from forkproxy.model import Address
 from forkproxy.signalling import _pjsip
 from forkproxy.signalling.sockets import CONNECT, Connection, Datagrams
 
@@ -63,7 +62,8 @@ def parse_listen(url: str) -> ListenUrl:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        raise SignallingError(f"{url!r}: {host!r} is no IP address; listen addresses are not looked up") from None
+        why = f"{url!r}: {host!r} is no IP address, and names are not looked up here"
+        raise SignallingError(why) from None
     return ListenUrl(url, match["scheme"], host, int(match["port"]))
 
 
@@ -96,7 +96,7 @@ class DatagramListener:
             raise
         port = protocol.socket.get_extra_info("sockname")[1]
         home = _pjsip.datagrams(
-            agent, url.v6, endpoint.name_for(url), endpoint.port_for(port), protocol.socket.sendto
+            agent, url.v6, endpoint.own.host(url).encode(), endpoint.own.port(port), protocol.socket.sendto
         )
         protocol.transport = home
         return cls(ListenUrl(url.url, url.scheme, url.host, port), protocol, home)
@@ -134,7 +134,7 @@ class StreamListener:
         port = listener._server.sockets[0].getsockname()[1]
         listener.url = ListenUrl(url.url, url.scheme, url.host, port)
         listener.home = _pjsip.Listener(
-            agent, url.v6, endpoint.name_for(url), endpoint.port_for(port), listener._connect
+            agent, url.v6, endpoint.own.host(url).encode(), endpoint.own.port(port), listener._connect
         )
         await listener._server.start_serving()
         return listener
@@ -176,7 +176,7 @@ class StreamListener:
                     lambda: Connection(self, transport), transport.host, transport.port, local_addr=local
                 )
         except (OSError, TimeoutError):
-            self.endpoint.count("connections_failed")
+            self.endpoint.intake.count("connections_failed")
             transport.lost()
             self.endpoint.soon()
         except asyncio.CancelledError:
@@ -185,8 +185,3 @@ class StreamListener:
 
 
 AnyListener = DatagramListener | StreamListener
-
-
-def address_of(listener: AnyListener) -> Address:
-    """Where it is bound, with the real port."""
-    return Address(listener.url.host, listener.url.port)

@@ -10,14 +10,15 @@ _COPIED = {
     b"call-id": b"Call-ID", b"i": b"Call-ID", b"cseq": b"CSeq",
 }  # fmt: skip
 _REQUEST_LINE = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]{1,32} [^ \r\n]{1,4096} SIP/2\.0")
+_RPORT = re.compile(rb";[ \t]*rport(?=;|,|$)", re.IGNORECASE)
 LONGEST_LINE = 2048
 
 
 def refusal(request: bytes, status: int, host: str, port: int) -> bytes | None:
     """The response to a malformed `request` that came from `host`:`port`.
 
-    None when there is nobody to answer: it is no request at all, it is an ACK, or it does not say where from (Via).
-    A response is never longer than a few times its request's headers, and goes to where the request came from.
+    None when there is nobody to answer: it is no request at all, it is an ACK, or it has no Via. A response
+    is never much longer than its request, and goes to where that came from.
     """
     lines = _unfold(request.lstrip(b"\r\n").partition(b"\r\n\r\n")[0])
     if not lines or not _REQUEST_LINE.fullmatch(lines[0]) or lines[0].startswith(b"ACK "):
@@ -32,7 +33,7 @@ def refusal(request: bytes, status: int, host: str, port: int) -> bytes | None:
         value = value.strip()
         if header == b"Via" and header not in found:
             value += b";received=" + host.encode()
-            value = re.sub(rb";[ \t]*rport(?=;|,|$)", b";rport=%d" % port, value, count=1, flags=re.IGNORECASE)
+            value = _RPORT.sub(b";rport=%d" % port, value, count=1)
         elif header == b"To" and b";tag=" not in value.lower():
             value += b";tag=refused"
         found.add(header)

@@ -1,7 +1,7 @@
-"""Session descriptions (RFC 8866), as far as one audio stream needs them: parsed, offered, forwarded, answered.
+"""Session descriptions (RFC 8866), as far as one audio stream needs them: read, offered, forwarded, answered.
 
-Pure: bytes in, bytes out. What is forwarded keeps its lines; addresses, ports and what does not go with our relay
-(crypto, ICE, codecs that we do not carry, other media) is replaced or left out.
+Pure: bytes in, bytes out. What is forwarded keeps its attributes; addresses, ports and what does not go with
+our relay (crypto, ICE, codecs that we do not carry, other media) are replaced or left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from forkproxy.errors import SdpError
 
@@ -22,12 +23,12 @@ _MIRROR = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly
 _STATIC = {0: ("PCMU", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000),
            13: ("CN", 8000), 15: ("G728", 8000), 18: ("G729", 8000)}  # fmt: skip
 """Payload types that need no rtpmap (RFC 3551, table 4)."""
-_DROPPED = frozenset(
-    "rtcp rtcp-mux rtcp-fb crypto fingerprint setup candidate end-of-candidates ice-ufrag ice-pwd ice-options "
-    "ice-lite ice-mismatch remote-candidates ssrc ssrc-group msid mid extmap group key-mgmt zrtp-hash "
-    "rtpmap fmtp ptime maxptime".split()
-    + list(DIRECTIONS)
-)
+_DROPPED = frozenset((
+    *("rtcp", "rtcp-mux", "rtcp-fb", "crypto", "fingerprint", "setup", "key-mgmt", "zrtp-hash"),
+    *("candidate", "end-of-candidates", "remote-candidates", "ice-ufrag", "ice-pwd", "ice-options"),
+    *("ice-lite", "ice-mismatch", "ssrc", "ssrc-group", "msid", "mid", "extmap", "group"),
+    *("rtpmap", "fmtp", "ptime", "maxptime", *DIRECTIONS),
+))  # fmt: skip
 """Attributes that speak of the peer's own transport, or that are written afresh."""
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?", re.ASCII)
 
@@ -45,7 +46,7 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class AudioSession:
-    """What a description says about the audio stream that we use: the first one that is not refused (port 0)."""
+    """What a description says of the audio stream that we use: the first one that is not refused (port 0)."""
 
     host: str
     """Where RTP goes: a literal or a name."""
@@ -86,6 +87,7 @@ class _Description:
     media: list[_Media] = field(default_factory=list)
 
 
+@lru_cache(maxsize=256)
 def parse(sdp: bytes) -> AudioSession:
     """The audio stream that we use.
 
@@ -187,9 +189,10 @@ def make_answer(
     return _join(lines)
 
 
-# -- reading ---------------------------------------------------------------------------------------------------------
+# -- reading ------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)  # one call's set-up looks at the same description several times
 def _read(sdp: bytes) -> _Description:
     if len(sdp) > LIMIT:
         raise SdpError(f"the session description has {len(sdp)} octets, more than {LIMIT}")
@@ -235,7 +238,7 @@ def _lines(sdp: bytes) -> Iterator[str]:
 
 def _media_line(value: str, number: int) -> _Media:
     words = value.split()
-    port, slash, _ = words[1].partition("/") if len(words) > 1 else ("", "", "")
+    port = words[1].partition("/")[0] if len(words) > 1 else ""
     if len(words) < 4 or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise SdpError(f"line {number} of the session description is no media line: m={value[:60]!r}")
     return _Media(words[0].lower(), int(port), words[2], words[3:], number)
@@ -316,15 +319,14 @@ def _codecs(media: _Media) -> Iterator[Codec]:
                 fmtps[int(number)] = parameters.strip()
     seen = set()
     for text in media.formats:
-        number = int(text) if text.isascii() and text.isdigit() else -1
-        if not 0 <= number <= 127 or number not in names or number in seen:
+        payload_type = int(text) if text.isascii() and text.isdigit() else -1
+        if not 0 <= payload_type <= 127 or payload_type not in names or payload_type in seen:
             continue
-        seen.add(number)
-        name, rate = names[number]
+        seen.add(payload_type)
+        name, rate = names[payload_type]
         # 8 kHz only: telephone-event/48000 goes with Opus, and our clock is 8 kHz
-        if name in CARRIED and rate != 8000:
-            continue
-        yield Codec(number, name, rate, fmtps.get(number))
+        if name not in CARRIED or rate == 8000:
+            yield Codec(payload_type, name, rate, fmtps.get(payload_type))
 
 
 def _demand_audio(codecs: Sequence[Codec], session: AudioSession) -> None:
@@ -333,7 +335,7 @@ def _demand_audio(codecs: Sequence[Codec], session: AudioSession) -> None:
         raise SdpError(f"no audio codec in common (offered: {offered})")
 
 
-# -- writing ---------------------------------------------------------------------------------------------------------
+# -- writing ------------------------------------------------------------------------------------------------
 
 _numbers = itertools.count(int(time.time()) << 12)
 
@@ -382,4 +384,3 @@ def _audio(
 
 def _join(lines: Sequence[str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode("utf-8", "replace")
-

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from forkproxy.signalling.listeners import StreamListener
 
 FIRST_MESSAGE = 30.0
-"""Seconds in which a new connection must send something whole, and any connection must finish what it began."""
+"""Seconds in which a new connection must send a whole message, and any must finish what it began."""
 IDLE = 600.0
 """Seconds without an octet after which a connection that carries no call is closed."""
 BACKLOG = 1024 * 1024
@@ -27,7 +27,7 @@ class Datagrams(asyncio.DatagramProtocol):
     """One UDP socket."""
 
     def __init__(self, endpoint: SipEndpoint) -> None:
-        self._endpoint = endpoint
+        self._intake = endpoint.intake
         self.socket: asyncio.DatagramTransport
         self.transport: Transport | None = None
         """PJSIP's side of it; set right after the socket is bound."""
@@ -37,10 +37,13 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         if self.transport is not None:
-            self._endpoint.datagram(self.transport, self.socket, data, addr[0], addr[1])
+            host, port = addr[:2]
+            self._intake.datagram(
+                self.transport, data, host, port, lambda response: self.socket.sendto(response, (host, port))
+            )
 
     def error_received(self, exc: Exception) -> None:
-        self._endpoint.count("send_errors")  # an ICMP message for something that we sent
+        self._intake.count("send_errors")  # an ICMP message for something that we sent
 
 
 class Connection(asyncio.Protocol):
@@ -49,6 +52,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, listener: StreamListener, transport: Transport | None = None) -> None:
         self._listener = listener
         self._endpoint = listener.endpoint
+        self._intake = listener.endpoint.intake
         self._framer = Framer()
         self._socket: asyncio.Transport
         self._host, self._port = "", 0
@@ -64,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._host, self._port = self._socket.get_extra_info("peername")[:2]
         if self._transport is None:
             if not self._listener.admits(self._host):
-                self._endpoint.count("connections_refused")
+                self._intake.count("connections_refused")
                 self._socket.abort()
                 return
             self._admitted = True
@@ -84,7 +88,7 @@ class Connection(asyncio.Protocol):
             raise ConnectionError("the connection is closing")
         self._socket.write(data)
         if self._socket.get_write_buffer_size() > BACKLOG:
-            self._endpoint.count("connections_stalled")
+            self._intake.count("connections_stalled")
             self._socket.abort()
 
     def close(self) -> None:
@@ -100,12 +104,12 @@ class Connection(asyncio.Protocol):
             match piece:
                 case Message():
                     self._spoken = True
-                    self._endpoint.message(transport, piece.data, self._host, self._port, self._answer)
+                    self._intake.message(transport, piece.data, self._host, self._port, self._answer)
                 case Ping():
-                    self._endpoint.count("keepalives")
+                    self._intake.count("keepalives")
                     self._answer(b"\r\n")
                 case Broken():
-                    self._endpoint.malformed(piece.kind)
+                    self._intake.malformed(piece.kind)
                     response = refusal(piece.head, piece.status, self._host, self._port)
                     if response is not None:
                         self._answer(response)
@@ -116,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         if self._framer.partial:
-            self._endpoint.malformed("length")
+            self._intake.malformed("length")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -140,7 +144,7 @@ class Connection(asyncio.Protocol):
         carries = self._transport is not None and self._transport.in_use
         limit = IDLE if self._spoken and not self._framer.partial else FIRST_MESSAGE
         if silence >= limit and not carries:
-            self._endpoint.count("connections_idle")
+            self._intake.count("connections_idle")
             self.close()
         else:
             self._watch = self._loop.call_later(max(limit - silence, 1.0), self._check)

@@ -18,11 +18,12 @@ _URI = re.compile(
 )
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]{1,128}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-RESERVED = frozenset(
-    "via v from f to t call-id i cseq contact m max-forwards content-length l content-type c content-encoding e "
-    "route record-route authorization proxy-authorization supported k require allow session-expires x min-se "
-    "rseq rack".split()
-)
+RESERVED = frozenset((
+    *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards"),
+    *("content-length", "l", "content-type", "c", "content-encoding", "e", "route", "record-route"),
+    *("authorization", "proxy-authorization", "supported", "k", "require", "allow", "session-expires", "x"),
+    *("min-se", "rseq", "rack"),
+))  # fmt: skip
 """Headers that the stack writes itself."""
 
 
@@ -70,7 +71,7 @@ def _uri_headers(uri: str, part: str) -> tuple[tuple[str, str], ...]:
         name, _, value = pair.partition("=")
         name = unquote(name)
         if not name.lower().startswith(("x-", "user-to-user")):
-            raise SignallingError(f"{uri!r}: only X- headers and User-to-User can be set in a URI, not {name!r}")
+            raise SignallingError(f"{uri!r}: a URI can set X- headers and User-to-User, but not {name!r}")
         found.append((name, unquote(value)))
     return tuple(found)
 
