@@ -43,7 +43,7 @@ cdef class Session:
     cdef Agent agent
     cdef object home  # the datagram Transport or the stream Listener that it belongs to
     cdef Transport connection  # the stream that it came by, while there is one
-    cdef bint closing, stuck, rebinding
+    cdef bint closing, cancelled, stuck
     cdef int answered
     cdef str answer_reason
     cdef bytes answer_sdp
@@ -282,27 +282,42 @@ cdef void on_state(pjsip_inv_session *inv, pjsip_event *event) noexcept:
             session.emit(ANSWERED, session.answered, session.answer_reason, session.answer_sdp)
             session.answered = 0
     elif inv.state == PJSIP_INV_STATE_DISCONNECTED:
-        session.emit(ENDED, inv.cause, to_str(&inv.cause_text), ended_by(session, event, rdata != NULL))
+        session.emit(ENDED, inv.cause, to_str(&inv.cause_text), ended_by(session, event))
         session.detach()
 
 
-cdef str ended_by(Session session, pjsip_event *event, bint by_message):
+cdef str ended_by(Session session, pjsip_event *event):
+    """Who ended it, from what caused the last state."""
     cdef int kind = event.body.tsx_state.type if event.type == PJSIP_EVENT_TSX_STATE else event.type
     if session.closing:
         return "local"
-    if kind == PJSIP_EVENT_TIMER or session.inv.cause == 408 and session.inv.role == PJSIP_ROLE_UAS:
-        return "timeout"
-    if kind == PJSIP_EVENT_TRANSPORT_ERROR or not by_message:
+    if session.cancelled:
+        return "remote"
+    if kind == PJSIP_EVENT_TRANSPORT_ERROR or kind == PJSIP_EVENT_USER:
         return "transport"
-    return "remote"
+    if kind == PJSIP_EVENT_RX_MSG and not hung_up_by_us(event):
+        return "remote"
+    # what is left is PJSIP's own doing: a transaction's or session's timer, no ACK, no PRACK; or a 200 without a
+    # session description, which the peer is to blame for
+    return "remote" if session.inv.cause == 406 else "timeout"
+
+
+cdef bint hung_up_by_us(pjsip_event *event) noexcept:
+    """Whether the end is the response to a BYE that PJSIP sent."""
+    return (event.type == PJSIP_EVENT_TSX_STATE and event.body.tsx_state.tsx.role == PJSIP_ROLE_UAC
+            and event.body.tsx_state.tsx.method.id == PJSIP_BYE_METHOD)
 
 
 cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event) noexcept:
-    """Provisional responses, and an INVITE that could not be repeated with credentials."""
+    """Provisional responses, CANCEL, and an INVITE that could not be repeated with credentials."""
     cdef Session session = session_of(inv.dlg)
     cdef pjsip_rx_data *rdata = received(event)
     cdef bytes sdp
-    if session is None or session.inv != inv or inv.role != PJSIP_ROLE_UAC or tsx.method.id != PJSIP_INVITE_METHOD:
+    if session is None or session.inv != inv:
+        return
+    if inv.role == PJSIP_ROLE_UAS and tsx.method.id == PJSIP_CANCEL_METHOD:
+        session.cancelled = True
+    if inv.role != PJSIP_ROLE_UAC or tsx.method.id != PJSIP_INVITE_METHOD:
         return
     if inv.state == PJSIP_INV_STATE_NULL and inv.invite_tsx == NULL:
         the_engine.deferred.append(session)

@@ -8,7 +8,7 @@ from pjsip.pjsip cimport (
     PJSIP_TRANSPORT_TCP,
     PJSIP_TRANSPORT_UDP,
     PJSIP_TRANSPORT_UNSPECIFIED,
-    PJSIP_URI_IN_FROMTO_HDR,
+    PJSIP_URI_IN_REQ_URI,
     pj_str_t,
     pjsip_param,
     pjsip_sip_uri,
@@ -44,14 +44,14 @@ cdef inline bint same(const pj_str_t *a, const pj_str_t *b) noexcept nogil:
 
 
 cdef inline str uri_text(const pjsip_uri *uri):
-    """The URI without display name, as it stands in a From header; "" when it is absurdly long."""
+    """The URI with port and parameters, without display name; "" when it is absurdly long."""
     cdef char buffer[2048]
     cdef ptrdiff_t length
     cdef pjsip_uri *inner
     if uri == NULL:
         return ""
     inner = <pjsip_uri *>uri.vptr.p_get_uri(<void *>uri)
-    length = inner.vptr.p_print(PJSIP_URI_IN_FROMTO_HDR, inner, buffer, sizeof(buffer))
+    length = inner.vptr.p_print(PJSIP_URI_IN_REQ_URI, inner, buffer, sizeof(buffer))
     if length < 1:
         return ""
     return PyBytes_FromStringAndSize(buffer, length).decode("utf-8", "replace")

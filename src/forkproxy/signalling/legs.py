@@ -63,7 +63,7 @@ class Leg:
         if status is None or not 300 <= status <= 699:
             answered = self.state in ("answered", "confirmed")
             status = 200 if answered else 603 if isinstance(self, IncomingLeg) else 487
-        self._session.end(status, uris.reason_phrase(reason), uris.headers(headers))
+        self._session.end(status, uris.reason_phrase(reason), uris.headers(headers, redirect=True))
         self._endpoint.soon()
 
     def happened(self, event: LegEvent) -> None:

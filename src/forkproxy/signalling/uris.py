@@ -76,24 +76,24 @@ def _uri_headers(uri: str, part: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def header(name: str, value: str) -> tuple[bytes, bytes]:
-    """A header of the application's, safe to send.
+def header(name: str, value: str, *, redirect: bool = False) -> tuple[bytes, bytes]:
+    """A header of the application's, safe to send; `redirect` allows it Contact, in a 3xx.
 
     Raises:
         SignallingError: the name is no token or belongs to the stack, or the value has a line break in it.
     """
     if not _TOKEN.fullmatch(name):
         raise SignallingError(f"{name!r} is no header name")
-    if name.lower() in RESERVED:
+    if name.lower() in RESERVED and not (redirect and name.lower() == "contact"):
         raise SignallingError(f"the {name} header is written by forkproxy itself")
     if _CONTROL.search(value) or len(value) > 4096:
         raise SignallingError(f"the value of header {name} has a control character, or is too long")
     return name.encode(), value.encode("utf-8", "surrogateescape")
 
 
-def headers(pairs: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+def headers(pairs: Sequence[tuple[str, str]], *, redirect: bool = False) -> list[tuple[bytes, bytes]]:
     """`header()` for each."""
-    return [header(name, value) for name, value in pairs]
+    return [header(name, value, redirect=redirect) for name, value in pairs]
 
 
 def name_addr(display: str, uri: str) -> bytes:
