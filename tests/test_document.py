@@ -440,5 +440,6 @@ class TestValidation:
 
 def test_did_you_mean() -> None:
     assert did_you_mean("Fork_Stream", ["fork-stream", "trigger"]) == "; did you mean 'fork-stream'?"
+    assert did_you_mean("both", ["both_tracks", "x"]) == "; did you mean 'both_tracks'?"
     assert did_you_mean("x", ["fork-stream"]) == ""
     assert did_you_mean("y" * 1_000_000, ["x" * 100]) == ""

@@ -203,7 +203,11 @@ def pointer(path: Path) -> str:
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` is probably a misspelling of."""
     lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(word.lower()[:200], lower, n=1, cutoff=0.6)
+    start = word.lower()[:200]
+    longer = [candidate for candidate in lower if candidate.startswith(start)]
+    if len(start) >= 3 and len(longer) == 1:  # "both" for "both_tracks"
+        return lower[longer[0]]
+    close = difflib.get_close_matches(start, lower, n=1, cutoff=0.6)
     return lower[close[0]] if close else None
 
 

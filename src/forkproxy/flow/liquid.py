@@ -93,7 +93,11 @@ class Template:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(_validated, core_schema.str_schema(strict=True))
+        return core_schema.no_info_after_validator_function(
+            _validated,
+            core_schema.str_schema(strict=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda template: template.source),
+        )
 
 
 def _validated(source: str) -> Template:
