@@ -29,6 +29,7 @@ cdef enum:
     CONFIRMED
     ENDED
 
+    NO_ANSWER = 406  # what PJSIP, too, calls the end of a call whose offer got no answer
     OPTIONS_OFFERED = PJSIP_INV_SUPPORT_100REL | PJSIP_INV_SUPPORT_TIMER
 
 cdef Engine the_engine = None
@@ -112,6 +113,14 @@ cdef class Session:
             self.send(tdata)
         the_engine.settle()
 
+    cdef int say_bye(self, int status) except -1:
+        """A BYE that is the peer's own fault, and counts as its doing."""
+        cdef pjsip_tx_data *tdata = NULL
+        self.bind()
+        if pjsip_inv_end_session(self.inv, status, NULL, &tdata) == PJ_SUCCESS and tdata != NULL:
+            self.send(tdata)
+        return 0
+
     def terminate(self, int status):
         """Ends the leg at once, without a message."""
         if self.inv != NULL:
@@ -160,9 +169,11 @@ cdef class Session:
         if self.stuck or (self.inv.state == PJSIP_INV_STATE_NULL and self.inv.invite_tsx == NULL):
             self.stuck = False
             pjsip_inv_terminate(self.inv, 503, True)
-        elif self.closing and self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.answered:
+        elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.closing and self.answered:
             self.answered = 0
             self.end(487)  # the 200 crossed our CANCEL
+        elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.remote_sdp is None:
+            self.say_bye(NO_ANSWER)
         else:
             self.bind()
 
@@ -271,11 +282,14 @@ cdef void on_state(pjsip_inv_session *inv, pjsip_event *event) noexcept:
         session.remote_sdp = session.answer_sdp or session.remote_sdp
     elif inv.state == PJSIP_INV_STATE_CONFIRMED:
         if inv.role == PJSIP_ROLE_UAS:
-            if session.remote_sdp is None:
-                session.remote_sdp = the_engine.take_body()
-                session.emit(CONFIRMED, 0, "", session.remote_sdp)
-            else:
+            if session.remote_sdp is not None:
                 session.emit(CONFIRMED)
+                return
+            session.remote_sdp = the_engine.take_body()
+            if session.remote_sdp is None:
+                the_engine.deferred.append(session)
+            else:
+                session.emit(CONFIRMED, 0, "", session.remote_sdp)
         elif session.closing:
             the_engine.deferred.append(session)
         else:
@@ -299,7 +313,7 @@ cdef str ended_by(Session session, pjsip_event *event):
         return "remote"
     # what is left is PJSIP's own doing: a transaction's or session's timer, no ACK, no PRACK; or a 200 without a
     # session description, which the peer is to blame for
-    return "remote" if session.inv.cause == 406 else "timeout"
+    return "remote" if session.inv.cause == NO_ANSWER else "timeout"
 
 
 cdef bint hung_up_by_us(pjsip_event *event) noexcept:

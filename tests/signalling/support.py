@@ -45,7 +45,9 @@ class History:
 class Station:
     """An endpoint with the calls that came to it."""
 
-    def __init__(self, *listen: str, admit: Callable[[object], bool] = lambda address: True, **more: str) -> None:
+    def __init__(
+        self, *listen: str, admit: Callable[[object], bool] = lambda address: True, **more: str
+    ) -> None:
         self.calls: asyncio.Queue[tuple[IncomingLeg, History]] = asyncio.Queue()
         self.endpoint = SipEndpoint(
             listen=listen or ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"),
@@ -85,9 +87,9 @@ class Station:
         return leg, history
 
 
-async def conversation(caller: Station, callee: Station, transport: str = "udp") -> tuple[
-    OutgoingLeg, History, IncomingLeg, History
-]:
+async def conversation(
+    caller: Station, callee: Station, transport: str = "udp"
+) -> tuple[OutgoingLeg, History, IncomingLeg, History]:
     """A call that is up: both legs and what happened to them."""
     from forkproxy.signalling.events import Answered, Confirmed
 

@@ -137,7 +137,9 @@ async def test_events_never_come_from_within_a_method(stations: Stations) -> Non
     await history.first(Ended, 2)
 
 
-async def test_a_listener_that_fails_ends_its_leg_only(stations: Stations, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_listener_that_fails_ends_its_leg_only(
+    stations: Stations, caplog: pytest.LogCaptureFixture
+) -> None:
     alice, bob = await stations(), await stations()
 
     def broken(leg: Leg, event: LegEvent) -> None:
@@ -313,7 +315,8 @@ async def test_a_port_that_is_taken_is_named(stations: Stations) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["127.0.0.1:5060", "tls://127.0.0.1:5061", "udp://sip.example:5060", "udp://127.0.0.1:70000", "udp://"]
+    "url",
+    ["127.0.0.1:5060", "tls://127.0.0.1:5061", "udp://sip.example:5060", "udp://127.0.0.1:70000", "udp://"],
 )
 async def test_listen_urls_that_are_none(url: str) -> None:
     with pytest.raises(SignallingError, match=re.escape(url)):
@@ -361,7 +364,10 @@ async def test_a_wildcard_address_is_never_told(stations: Stations) -> None:
 
 
 async def test_ipv6(stations: Stations) -> None:
-    alice, bob = await stations("udp://[::1]:0", "tcp://[::1]:0"), await stations("udp://[::1]:0", "tcp://[::1]:0")
+    alice, bob = (
+        await stations("udp://[::1]:0", "tcp://[::1]:0"),
+        await stations("udp://[::1]:0", "tcp://[::1]:0"),
+    )
     for transport in ("udp", "tcp"):
         out, heard = alice.dial(bob.uri(transport=transport), from_uri="sip:alice@[::1]")
         leg, seen = await bob.call()

@@ -2,7 +2,7 @@
 
 Read in this order: `events` and `legs` (what the bridge sees), `endpoint`, `listeners` and `sockets` with
 `framing`, `intake`, `driver`, then the engine itself in ext/pjsip. `sdp`, `uris`, `trunks`, `access`,
-`framing` and `refusals` are pure.
+`framing` and `mending` are pure.
 """
 
 from forkproxy.signalling.endpoint import SipEndpoint

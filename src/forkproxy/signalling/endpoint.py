@@ -31,7 +31,7 @@ COUNTED = (
     *("calls_in", "calls_out", "refused", "refused_draining", "options", "methods_refused", "unacceptable"),
     *("merged", "too_many_hops", "refreshed", "reoffers_refused", "stray_requests", "stray_responses"),
     *("malformed_syntax", "malformed_header", "malformed_length", "malformed_oversize", "malformed_empty"),
-    *("malformed_sdp", "keepalives", "send_errors", "connections_refused", "connections_failed"),
+    *("malformed_sdp", "mended", "keepalives", "send_errors", "connections_refused", "connections_failed"),
     *("connections_idle", "connections_stalled"),
 )
 """The counters that only grow; docs/sip.md says what each means."""

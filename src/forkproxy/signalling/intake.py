@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from forkproxy.model import Address
 from forkproxy.signalling import _pjsip
-from forkproxy.signalling.refusals import refusal
+from forkproxy.signalling.mending import bare, refusal
 
 if TYPE_CHECKING:
     from forkproxy.signalling._pjsip import Transport
@@ -66,6 +66,10 @@ class Intake:
         if self.tracer is not None:
             self.trace(transport, False, data, host, port)
         verdict = self._driver.engine.receive(transport, data, host, port)
+        if verdict == _pjsip.VERDICT_SYNTAX and (mended := bare(data)) is not None:
+            verdict = self._driver.engine.receive(transport, mended, host, port)
+            if not verdict:
+                self.count("mended")
         if verdict:
             kind = _KINDS.get(verdict)  # None: for a socket that is being closed
             if kind is not None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from forkproxy.signalling.framing import Broken, Framer, Message, Ping
-from forkproxy.signalling.refusals import refusal
+from forkproxy.signalling.mending import refusal
 
 if TYPE_CHECKING:
     from forkproxy.signalling._pjsip import Transport

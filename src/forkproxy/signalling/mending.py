@@ -1,4 +1,5 @@
-"""Answers to requests that PJSIP must not or cannot parse, made from the lines that are there."""
+"""What PJSIP's parser refuses: requests get an answer made from the lines that are there, responses a second
+chance without the lines that nobody needs. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +12,12 @@ _COPIED = {
 }  # fmt: skip
 _REQUEST_LINE = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]{1,32} [^ \r\n]{1,4096} SIP/2\.0")
 _RPORT = re.compile(rb";[ \t]*rport(?=;|,|$)", re.IGNORECASE)
+_ESSENTIAL = frozenset((
+    *(b"via", b"v", b"from", b"f", b"to", b"t", b"call-id", b"i", b"cseq", b"contact", b"m", b"record-route"),
+    *(b"content-type", b"c", b"content-length", b"l", b"require", b"rseq", b"allow", b"supported", b"k"),
+    *(b"session-expires", b"x", b"min-se", b"retry-after"),
+))  # fmt: skip
+_CHALLENGES = frozenset((b"www-authenticate", b"proxy-authenticate"))
 LONGEST_LINE = 2048
 
 
@@ -52,3 +59,27 @@ def _unfold(head: bytes) -> list[bytes]:
         else:
             lines.append(line)
     return [line for line in lines if not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", line)]
+
+
+def bare(response: bytes) -> bytes | None:
+    """The response with only the headers that a call depends on; None when it is none, or has no others.
+
+    One header that PJSIP cannot read (a challenge of a scheme that it does not know, say) must not make a
+    caller wait for a time-out: what is malformed and not needed is ignored (RFC 3261 7.3.1).
+    """
+    head, end, body = response.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    if not head.startswith(b"SIP/2.0 ") or not end:
+        return None
+    lines = _unfold(head)
+    kept = [line for line in lines if line is lines[0] or _needed(line)]
+    if len(kept) == len(lines):
+        return None
+    return b"\r\n".join(kept) + end + body
+
+
+def _needed(line: bytes) -> bool:
+    name, _, value = line.partition(b":")
+    name = name.strip().lower()
+    if name in _CHALLENGES:
+        return value.strip().lower().startswith(b"digest ")
+    return name in _ESSENTIAL
