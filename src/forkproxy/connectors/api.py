@@ -37,7 +37,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
-from forkproxy.connectors.failures import failure_of
+from forkproxy.connectors.failures import describe, failure_of, kind_of
 from forkproxy.errors import (
     ConnectorConfigError,
     StreamBroken,
@@ -89,7 +89,9 @@ __all__ = [
     "StreamUnreachable",
     "StreamUrlError",
     "Track",
+    "describe",
     "failure_of",
+    "kind_of",
 ]
 
 

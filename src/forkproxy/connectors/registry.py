@@ -17,7 +17,7 @@ from typing import Any
 
 import pydantic
 
-from forkproxy.connectors.api import Connector, Host, Settings
+from forkproxy.connectors.api import Connector, Host, Settings, describe
 from forkproxy.document import Document, did_you_mean, loads, validate
 from forkproxy.errors import ConfigError, InputError, Problem
 
@@ -287,7 +287,7 @@ def _with_type(model: type[Settings]) -> type[Settings]:
 
 
 def _cannot_start(instance: Instance, error: Exception) -> Problem:
-    message = str(error) or type(error).__name__
+    message = describe(error)
     if not isinstance(error, OSError | ValueError | LookupError) and type(error).__module__ == "builtins":
         message = f"{type(error).__name__}: {message}"
     text = f"the connector cannot start: {message}"

@@ -1,0 +1,17 @@
+"""The ``websocket`` connector of forkproxy: streams calls to servers written for Twilio Media Streams.
+
+- `connector`   settings, and one stream from ``connected`` to ``stop``
+- `messages`    what is said (no I/O)
+- `signature`   ``X-Twilio-Signature`` (no I/O)
+- `target`      the URL, checked (no I/O)
+- `headers`     an operator's own headers, checked (no I/O)
+- `dial`        from a URL to an open WebSocket
+- `resolver`    names to addresses
+- `connection`  one open WebSocket
+"""
+
+from __future__ import annotations
+
+from forkproxy_websocket.connector import WebSocket, WebSocketSettings
+
+__all__ = ["WebSocket", "WebSocketSettings"]

@@ -1,0 +1,321 @@
+"""One WebSocket connection: the protocol of the `websockets` library on a transport of asyncio.
+
+The library's protocol has no I/O of its own, which gives us what its ready-made client does not: both tracks'
+messages leave in one write, nothing that a consumer sends is ever collected, and every way to lose the
+connection is told apart.
+
+What a consumer may do without harm:
+
+- stop reading: the transport's buffer is bounded, `paused` says that it is full, `drain` waits;
+- send: messages are counted and forgotten, frame by frame; a message over `MAX_MESSAGE` ends the connection;
+- flood: at most `INTAKE` octets are looked at in `INTAKE_EVERY` seconds, then TCP holds the consumer back;
+- ping and not read: pongs are left out while the buffer is full;
+- be slow to answer pings, or never do so: see `_keep_alive`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame as WireFrame
+from websockets.frames import Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.uri import WebSocketURI
+
+from forkproxy.connectors.api import (
+    StreamBroken,
+    StreamError,
+    StreamHandshakeError,
+    StreamProtocolError,
+    StreamRemoteClosed,
+    describe,
+    kind_of,
+)
+
+MAX_MESSAGE = 1024 * 1024
+"""The largest message that a consumer may send, in octets."""
+WRITE_BUFFER = 64 * 1024
+"""Octets that wait in the transport before `paused`: about 1.6 seconds of both tracks."""
+INTAKE = 1024
+INTAKE_EVERY = 0.01
+MAX_LAST_INTAKE = 16 * INTAKE
+"""Octets that are looked at when the connection is lost: there may be a close frame among them."""
+PING_EVERY = 20.0
+"""Seconds between pings."""
+DEAD_AFTER = 60.0
+"""Seconds without any acknowledgement of what we sent after which a consumer's host is taken for dead."""
+CLOSE_TIMEOUT = 4.0
+"""Seconds that the closing handshake may take, the delivery of what still waits included."""
+
+_LAST_ACK_RECEIVED = struct.Struct("24xI28xI")
+"""From Linux's struct tcp_info: tcpi_unacked, tcpi_last_ack_recv (milliseconds)."""
+
+_log = logging.getLogger("forkproxy.websocket.protocol")
+
+
+class Connection(asyncio.Protocol):
+    """The client's side of a WebSocket, from TCP's connection to its end."""
+
+    def __init__(
+        self,
+        target: WebSocketURI,
+        headers: Mapping[str, str],
+        *,
+        on_lost: Callable[[StreamError], None],
+        on_message: Callable[[bool], None],
+        ping_every: float | None = PING_EVERY,
+    ) -> None:
+        """Make the protocol for a connection to `target`.
+
+        Args:
+            headers: sent with the upgrade request, besides those of the WebSocket protocol.
+            on_lost: called once when an open connection ends before `close`; not from inside our methods.
+            on_message: called for each message of the consumer; True: it is binary.
+            ping_every: seconds; None sends no pings.
+        """
+        self._core = ClientProtocol(target, max_size=MAX_MESSAGE, logger=_log)
+        self._headers = headers
+        self._on_lost = on_lost
+        self._on_message = on_message
+        self._ping_every = ping_every
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._drained: asyncio.Future[None] | None = None
+        self._error: StreamError | None = None
+        self._leaving = False
+        self._intake = bytearray()
+        self._intake_timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self.paused = False
+        """The buffer is full: `drain` before more is sent."""
+
+    # For whoever streams.
+
+    async def opened(self) -> None:
+        """Wait for the end of the opening handshake.
+
+        Raises:
+            StreamHandshakeError: the answer is not a proper 101.
+        """
+        await self._opened
+
+    def send(self, messages: Iterable[bytes]) -> None:
+        """Send text messages in one write.
+
+        Raises:
+            StreamError: the connection is lost.
+        """
+        if self._error is not None:
+            raise self._error
+        for message in messages:
+            self._core.send_text(message)
+        self._transport.write(b"".join(self._core.data_to_send()))
+
+    async def drain(self) -> None:
+        """Wait until there is room in the buffer.
+
+        Raises:
+            StreamError: the connection is lost.
+        """
+        while self.paused and self._error is None:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await self._drained
+        if self._error is not None:
+            raise self._error
+
+    async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """The closing handshake: deliver what waits, close with 1000, wait for the consumer's side.
+
+        Never raises. After `timeout` seconds the connection may still stand: `abort` it.
+        """
+        self._leaving = True
+        if self._core.state is State.OPEN:
+            self._core.send_close(1000)
+            self._flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._closed)
+
+    async def abort(self) -> None:
+        """Cut the connection; whatever waits in the buffer is lost."""
+        self._leaving = True
+        if not self._closed.done():
+            self._transport.abort()
+            await asyncio.shield(self._closed)
+
+    @property
+    def unsent(self) -> int:
+        """Octets in the buffer."""
+        return 0 if self._closed.done() else self._transport.get_write_buffer_size()
+
+    # From the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        request = self._core.connect()
+        for name, value in self._headers.items():
+            request.headers[name] = value
+        self._core.send_request(request)
+        self._flush()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        self._intake += data
+        if self._intake_timer is None:
+            self._take_in()
+
+    def eof_received(self) -> None:
+        """The consumer has ended its side; the transport closes when this returns."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        for timer in (self._intake_timer, self._watch):
+            if timer is not None:
+                timer.cancel()
+        if self._intake and self._core.state is not State.CLOSED:
+            self._core.receive_data(bytes(self._intake[:MAX_LAST_INTAKE]))
+        self._core.receive_eof()
+        if not self._opened.done():
+            self._refuse(self._handshake_failure(error))
+        elif self._error is None:
+            self._lose(self._failure(error))
+        self._closed.set_result(None)
+        self._wake()
+
+    # What the consumer sends.
+
+    def _take_in(self) -> None:
+        """Look at some of what has come; with more, leave the rest for later and hold the consumer back."""
+        size = INTAKE if self._opened.done() else len(self._intake)
+        piece = bytes(self._intake[:size])
+        del self._intake[:size]
+        self._core.receive_data(piece)
+        for event in self._core.events_received():
+            if isinstance(event, WireFrame):
+                if event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                    self._on_message(event.opcode is Opcode.BINARY)
+            elif isinstance(event, Response):
+                self._answered()
+        if self._core.state is State.CONNECTING and self._core.handshake_exc is not None:
+            self._refuse(self._handshake_failure(None))
+        elif self._core.state is State.CLOSING and not self._leaving and self._error is None:
+            self._lose(self._failure(None))
+        if self.paused and self._core.state is State.OPEN:
+            self._core.data_to_send()  # pongs for one who does not read
+        else:
+            self._flush()
+        held_back = self._intake_timer is not None
+        self._intake_timer = None
+        if self._closed.done() or self._transport.is_closing():
+            return
+        if self._intake:
+            if not held_back:
+                self._transport.pause_reading()
+            self._intake_timer = self._loop.call_later(INTAKE_EVERY, self._take_in)
+        elif held_back:
+            self._transport.resume_reading()
+
+    def _answered(self) -> None:
+        if self._core.handshake_exc is None:
+            if not self._opened.done():
+                self._opened.set_result(None)
+            self._watch = self._loop.call_later(self._ping_every or PING_EVERY, self._keep_alive)
+
+    # Out.
+
+    def _flush(self) -> None:
+        data = self._core.data_to_send()
+        if data and not data[-1]:  # the core's sign for the end of the stream
+            self._transport.write(b"".join(data))
+            self._transport.close()
+        elif data:
+            self._transport.write(b"".join(data))
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def _keep_alive(self) -> None:
+        """Ping, so that proxies on the way see traffic from the consumer's side, which else says nothing.
+
+        The pong is not waited for: it stands behind all audio that a slow consumer has yet to read. Whether
+        its host is alive is asked of TCP, whose acknowledgements do not depend on anybody reading.
+        """
+        self._watch = self._loop.call_later(self._ping_every or PING_EVERY, self._keep_alive)
+        if self._silence() > DEAD_AFTER:
+            self._lose(
+                StreamBroken(f"the consumer's host has acknowledged nothing for {DEAD_AFTER:g} seconds")
+            )
+            self._transport.abort()
+        elif self._ping_every and not self.paused and self._core.state is State.OPEN:
+            self._core.send_ping(b"")
+            self._flush()
+
+    def _silence(self) -> float:
+        """Seconds since the last acknowledgement, if something waits for one."""
+        sock = self._transport.get_extra_info("socket")
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK_RECEIVED.size)
+        unacknowledged, last = _LAST_ACK_RECEIVED.unpack(info)
+        return last / 1000 if unacknowledged else 0.0
+
+    # The end.
+
+    def _lose(self, error: StreamError) -> None:
+        self._error = error
+        self._wake()
+        if not self._leaving:
+            self._loop.call_soon(self._on_lost, error)
+
+    def _refuse(self, error: StreamError) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            self._opened.exception()  # seen, even if nobody waits any more
+
+    def _failure(self, error: Exception | None) -> StreamError:
+        """Why an open connection ended."""
+        core = self._core
+        if core.close_rcvd is not None and core.parser_exc is None:
+            return StreamRemoteClosed(f"the consumer closed the WebSocket: {core.close_rcvd}")
+        if core.parser_exc is not None and not isinstance(core.parser_exc, EOFError):
+            return StreamProtocolError(f"the consumer broke the WebSocket protocol: {core.parser_exc}")
+        if error is not None:
+            return kind_of(error, connected=True)(f"the connection was cut: {describe(error)}")
+        return StreamBroken("the consumer ended the connection without closing the WebSocket")
+
+    def _handshake_failure(self, error: Exception | None) -> StreamError:
+        """Why the opening handshake failed; anything but a proper 101 is 31920."""
+        cause = self._core.handshake_exc
+        if isinstance(cause, InvalidStatus):
+            return StreamHandshakeError(_refusal(cause.response))
+        if cause is not None and not isinstance(cause.__cause__, EOFError):
+            reason = cause.__cause__ or cause
+            return StreamHandshakeError(f"the answer to the upgrade request is not usable: {reason}")
+        detail = f": {describe(error)}" if error is not None else ""
+        return StreamHandshakeError(f"the connection was cut before the upgrade request was answered{detail}")
+
+
+def _refusal(response: Response) -> str:
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    text = f"the consumer answered {status} to the upgrade request, not 101"
+    if 300 <= response.status_code < 400:
+        text += f"; it redirects to {response.headers.get('Location', 'nowhere')!r}, which is not followed"
+    return text
