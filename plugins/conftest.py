@@ -1,4 +1,4 @@
-"""The plugins are tested from their sources, installed or not, and must leave the process as they found it."""
+"""The plugins are tested from their sources, installed or not, and leave the process as they found it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """As in tests/conftest.py, which pytest has not loaded when only the plugins are tested."""
     for item in items:
-        if isinstance(item, pytest.Function) and HERE in item.path.parents:
-            if inspect.iscoroutinefunction(item.function) and "leaves_no_task" not in item.fixturenames:
-                item.fixturenames.insert(0, "leaves_no_task")
+        mine = isinstance(item, pytest.Function) and HERE in item.path.parents
+        if mine and inspect.iscoroutinefunction(item.function) and "leaves_no_task" not in item.fixturenames:
+            item.fixturenames.insert(0, "leaves_no_task")

@@ -76,7 +76,7 @@ def without_secrets(url: str) -> str:
 def _is_host(host: str) -> bool:
     if ":" in host:
         try:
-            return bool(ipaddress.IPv6Address(host))
+            return ipaddress.IPv6Address(host).scope_id is None
         except ValueError:
             return False
     labels = host.removesuffix(".").split(".")
