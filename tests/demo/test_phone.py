@@ -23,8 +23,8 @@ SECONDS = 2.0
 @pytest.fixture
 def said(tmp_path: Path) -> dict[str, Path]:
     """The caller's words as a WAV file, the callee's as mu-law."""
-    files = {"caller": tmp_path / "caller.wav", "callee": tmp_path / "callee.ulaw"}
-    files["caller"].write_bytes(wav(speech(CALLER, SECONDS)))
+    files = {"caller": tmp_path / "caller.ulaw", "callee": tmp_path / "callee.ulaw"}
+    files["caller"].write_bytes(speech(CALLER, SECONDS))
     files["callee"].write_bytes(speech(CALLEE, SECONDS))
     return files
 
@@ -108,13 +108,12 @@ async def test_a_phone_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
         (["dance"], 2, "usage"),
     ],
 )
-async def test_mistakes_are_named(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:
+async def test_mistakes_are_named(arguments: list[str], status: int, message: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "forkproxy.demo.phone",
         *arguments,
-        cwd=tmp_path,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
