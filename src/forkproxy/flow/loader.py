@@ -18,6 +18,7 @@ from forkproxy.flow.definition import KNOWN_KEYS, Envelope, State, Transition
 from forkproxy.flow.liquid import Template
 from forkproxy.flow.widgets import INVENTED, KNOWN, RUNNING, Widget
 from forkproxy.flow.widgets.base import Site
+from forkproxy.flow.widgets.fork_stream import ForkStream
 from forkproxy.flow.widgets.split_based_on import SplitBasedOn
 from forkproxy.flow.widgets.trigger import INCOMING_CALL, Trigger
 
@@ -108,6 +109,7 @@ class _Loader:
             widget = self._widget(index, state)
             if widget is not None:
                 widgets[state.name] = widget
+        self._check_stops([widget for widget in widgets.values() if isinstance(widget, ForkStream)])
         return Flow(self.path, envelope.description or "", envelope.initial_state, widgets, ())
 
     def _validated(self, model: type[M], *at: str | int) -> M | None:
@@ -276,6 +278,20 @@ class _Loader:
         message = f"is missing but it is required, with {', '.join(repr(name) for name in required)}"
         self._report(("states", index, "properties"), message)
         return None
+
+    def _check_stops(self, forks: Sequence[ForkStream]) -> None:
+        """A name that is stopped but never started is misspelt, or another system starts that stream."""
+        started = [fork.properties.stream_name for fork in forks if fork.properties.stream_action == "start"]
+        names = {name.source.strip() for name in started if name.source}
+        for fork in forks:
+            stopped = fork.properties.stream_name
+            if fork.properties.stream_action == "start" or not stopped.source or not stopped.literal:
+                continue
+            if stopped.source.strip() not in names and all(name.literal for name in started):
+                hint = did_you_mean(stopped.source, names)
+                message = f"no widget of this flow starts a stream named '{stopped.source}'{hint}"
+                at = ("states", self.nodes[fork.name].index, "properties", "stream_name")
+                self._report(at, message, warning=True)
 
     def _check_type(self, index: int, state: State) -> None:
         if state.type == "?":

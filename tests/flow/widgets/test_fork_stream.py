@@ -35,7 +35,7 @@ def spec(make: Callable[..., Execution], properties: str, **parameters: str) -> 
     [
         (f"{START}, {URL}", []),
         ("stream_action: stop", []),
-        ("stream_action: stop, stream_name: x, stream_transport_type: websocket", []),
+        ("stream_action: stop, stream_name: '{{x}}', stream_transport_type: websocket", []),
         (f"{START}, stream_connector: Archive_1", []),
         (f"{START}, {URL}, stream_connector: '{{{{x}}}}'", []),
         (f"{SIPREC}, stream_connector: Archive_1", []),
@@ -219,3 +219,24 @@ def test_a_stop(execution_of: Callable[..., Execution], name: str, expected: str
     assert execution.start(NOW) == [StopStream("first", expected)]
     assert execution.handle(StreamStarted("MZ1"), NOW) == []
     assert execution.handle(StreamStopped(None), NOW) == [HangUp("the flow ended after 'first'")]
+
+
+@pytest.mark.parametrize(
+    ("started", "stopped", "hint"),
+    [
+        ("stream_name: Audio", "Audio", None),
+        ("stream_name: '{{x}}'", "Audio", None),
+        ("stream_name: AudioStream", "Audio", "; did you mean 'AudioStream'?"),
+        ("stream_name: x", "Audio", ""),
+        (URL, "Audio", ""),
+    ],
+)
+def test_a_stop_of_what_was_never_started(found: Found, started: str, stopped: str, hint: str | None) -> None:
+    start = f"stream_action: start, stream_transport_type: websocket, stream_url: 'wss://a', {started}"
+    states = widget(start.replace(f", {URL}", ""), "[{event: next, next: stop}]")
+    states += (
+        f"- {{name: stop, type: fork-stream, properties: {{stream_action: stop, stream_name: {stopped}}}}}\n"
+    )
+    message = f"no widget of this flow starts a stream named 'Audio'{hint}"
+    expected = [] if hint is None else [f"warning: #/states/2/properties/stream_name: {message}"]
+    assert found(states) == expected
