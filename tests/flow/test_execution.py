@@ -267,9 +267,11 @@ conditions = st.lists(
 
 
 def state(kind: str, properties: st.SearchStrategy[Any], *events: str) -> st.SearchStrategy[dict[str, Any]]:
-    transitions = [st.fixed_dictionaries({"event": st.just(event), "next": target}) for event in events]
+    transitions: list[st.SearchStrategy[Any]] = [
+        st.fixed_dictionaries({"event": st.just(event), "next": target}) for event in events
+    ]
     if kind == "split-based-on":
-        match = {"event": st.just("match"), "next": target, "conditions": conditions}
+        match: dict[str, Any] = {"event": st.just("match"), "next": target, "conditions": conditions}
         transitions += [st.fixed_dictionaries(match), st.fixed_dictionaries(match)]
     return st.fixed_dictionaries(
         {"type": st.just(kind), "properties": properties, "transitions": st.tuples(*transitions).map(list)}
