@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
@@ -37,6 +38,7 @@ from forkproxy.connectors.api import (
     StreamHandshakeError,
     StreamProtocolError,
     StreamRemoteClosed,
+    StreamTlsError,
     describe,
     kind_of,
 )
@@ -309,6 +311,8 @@ class Connection(asyncio.Protocol):
         if cause is not None and not isinstance(cause.__cause__, EOFError):
             reason = cause.__cause__ or cause
             return StreamHandshakeError(f"the answer to the upgrade request is not usable: {reason}")
+        if isinstance(error, ssl.SSLError):  # with TLS 1.3 a server looks at certificates after the handshake
+            return StreamTlsError(f"the consumer ended TLS: {describe(error)}")
         detail = f": {describe(error)}" if error is not None else ""
         return StreamHandshakeError(f"the connection was cut before the upgrade request was answered{detail}")
 
