@@ -71,6 +71,17 @@ class TestYaml:
         text = "a: &x {b: 1}\nc: *x\n&k d: 2\ne: *k\n"
         assert loads(text, "x.yaml").data == {"a": {"b": 1}, "c": {"b": 1}, "d": 2, "e": "d"}
 
+    def test_references_to_the_environment_need_no_quotes(self) -> None:
+        text = "a: {b: ${NAME}, c: [${A}${B}x], '${K}': \"${Q}\"}\nd: ${E}  # ${NO}\ne: |\n  ${F} {}\n"
+        document = loads(text, "x.yaml")
+        assert document.data == {
+            "a": {"b": "${NAME}", "c": ["${A}${B}x"], "${K}": "${Q}"},
+            "d": "${E}",
+            "e": "${F} {}\n",
+        }
+        assert document.problem(("a", "${K}"), "").column == 41
+        assert loads("a: \ue000${X}", "x.yaml").data == {"a": "\ue000${X}"}
+
     @pytest.mark.parametrize(
         ("text", "line", "column", "path", "message"),
         [

@@ -127,9 +127,9 @@ def _message(mistake: Mapping[str, Any]) -> str:
         case "value_error" | "assertion_error":
             return str(context.get("error") or mistake["msg"])
         case "greater_than_equal":
-            return f"must be {context['ge']} or more"
+            return f"must be {_number(context['ge'])} or more"
         case "less_than_equal":
-            return f"must be {context['le']} or less"
+            return f"must be {_number(context['le'])} or less"
         case "string_too_short" | "too_short" if context.get("min_length") == 1:
             return "must not be empty"
         case "too_long":
@@ -142,6 +142,10 @@ def _message(mistake: Mapping[str, Any]) -> str:
     if message.startswith("Input should "):
         return "must " + message.removeprefix("Input should ")
     return message[:1].lower() + message[1:]
+
+
+def _number(limit: Any) -> str:
+    return str(int(limit)) if isinstance(limit, float) and limit.is_integer() else str(limit)
 
 
 def _hint(model: type[pydantic.BaseModel], path: Sequence[str | int]) -> str:

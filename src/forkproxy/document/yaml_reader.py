@@ -15,6 +15,10 @@ _LOADER = getattr(yaml, "CLoader", yaml.Loader)  # only its events are used, nev
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _CONSTANTS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""``{password: ${NAME}}`` is not YAML, since a brace ends the text; but it is what people write."""
+_LEFT, _RIGHT = "\ue000", "\ue001"
+"""Stand for the braces of a reference while YAML is read: one character each, so that places stay right."""
 _STANDARD = "tag:yaml.org,2002:"
 
 
@@ -25,7 +29,11 @@ def read(text: str, builder: Builder) -> None:
         InputError: it is not YAML, or YAML that we refuse (tags, keys that are not text, several documents).
         TooMuch: see `Builder`.
     """
-    _Reader(builder).document(_events(text, builder.file))
+    if _LEFT in text or _RIGHT in text:
+        _Reader(builder, shielded=False).document(_events(text, builder.file))
+    else:
+        shielded = _REFERENCE.sub(rf"${_LEFT}\1{_RIGHT}", text)
+        _Reader(builder, shielded=True).document(_events(shielded, builder.file))
 
 
 def _events(text: str, file: str) -> Iterator[yaml.Event]:
@@ -78,8 +86,9 @@ def _mark(event: yaml.Event) -> tuple[int, int]:
 
 
 class _Reader:
-    def __init__(self, builder: Builder) -> None:
+    def __init__(self, builder: Builder, *, shielded: bool) -> None:
         self.builder = builder
+        self.shielded = shielded
         self.anchors: dict[str, Node | None] = {}
         """None: the anchor's value is not complete yet."""
         self.open_anchors: list[str | None] = []
@@ -118,6 +127,8 @@ class _Reader:
             node = self.aliased(event)
         else:
             assert isinstance(event, yaml.ScalarEvent)
+            if self.shielded:
+                event.value = event.value.replace(_LEFT, "{").replace(_RIGHT, "}")
             node = Node(line, column, self.scalar(event), event.value)
             self.keep(event.anchor, node)
         if not self.builder.wants_key:
