@@ -26,6 +26,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """As in tests/conftest.py, which pytest has not loaded when only the plugins are tested."""
     for item in items:
-        mine = isinstance(item, pytest.Function) and HERE in item.path.parents
-        if mine and inspect.iscoroutinefunction(item.function) and "leaves_no_task" not in item.fixturenames:
+        if not isinstance(item, pytest.Function) or HERE not in item.path.parents:
+            continue
+        if inspect.iscoroutinefunction(item.function) and "leaves_no_task" not in item.fixturenames:
             item.fixturenames.insert(0, "leaves_no_task")

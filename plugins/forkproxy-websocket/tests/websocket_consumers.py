@@ -155,6 +155,7 @@ class ByHand:
         self.port = port
         self.url = f"wss://localhost:{port}/media"
         self.peers: list[Peer] = []
+        self.connected = asyncio.Event()
 
 
 @asynccontextmanager
@@ -177,6 +178,7 @@ async def by_hand(
         running.add(task)
         peer = Peer(reader, writer)
         made.peers.append(peer)
+        made.connected.set()
         try:
             with suppress(ConnectionError, EOFError, asyncio.CancelledError):
                 await behave(peer)

@@ -63,6 +63,8 @@ def describe(error: BaseException) -> str:
             return f"the certificate was refused: {error.verify_message}"
         case ssl.SSLError(reason=str(reason)):
             return reason.lower().replace("_", " ")
+        case ssl.SSLError():
+            return error.strerror or str(error) or "TLS failed"
         case socket.gaierror() | socket.herror() if error.strerror:
             words = error.strerror
         case OSError(errno=int(number)):

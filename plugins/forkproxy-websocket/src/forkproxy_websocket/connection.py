@@ -8,7 +8,8 @@ What a consumer may do without harm:
 
 - stop reading: the transport's buffer is bounded, `paused` says that it is full, `drain` waits;
 - send: messages are counted and forgotten, frame by frame; a message over `MAX_MESSAGE` ends the connection;
-- flood: at most `INTAKE` octets are looked at in `INTAKE_EVERY` seconds, then TCP holds the consumer back;
+- flood: what comes is looked at in pieces, `WORK` units of work every `REST` seconds; meanwhile TCP holds the
+  consumer back;
 - ping and not read: pongs are left out while the buffer is full;
 - be slow to answer pings, or never do so: see `_keep_alive`.
 """
@@ -29,7 +30,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 from websockets.http11 import Response
-from websockets.protocol import State
+from websockets.protocol import Event, State
 from websockets.uri import WebSocketURI
 
 from forkproxy.connectors.api import (
@@ -47,9 +48,12 @@ MAX_MESSAGE = 1024 * 1024
 """The largest message that a consumer may send, in octets."""
 WRITE_BUFFER = 64 * 1024
 """Octets that wait in the transport before `paused`: about 1.6 seconds of both tracks."""
-INTAKE = 1024
-INTAKE_EVERY = 0.01
-MAX_LAST_INTAKE = 16 * INTAKE
+PIECE = 1024
+"""Octets that are looked at in one go; half as many frames can be in them."""
+WORK = 64
+"""A piece counts as one unit of work, and so does each frame in it."""
+REST = 0.01
+LAST_INTAKE = 16 * PIECE
 """Octets that are looked at when the connection is lost: there may be a close frame among them."""
 PING_EVERY = 20.0
 """Seconds between pings."""
@@ -137,17 +141,17 @@ class Connection(asyncio.Protocol):
         if self._error is not None:
             raise self._error
 
-    async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+    async def close(self, timeout: float | None = None) -> None:
         """The closing handshake: deliver what waits, close with 1000, wait for the consumer's side.
 
-        Never raises. After `timeout` seconds the connection may still stand: `abort` it.
+        Never raises. After `timeout` seconds (`CLOSE_TIMEOUT`) the connection may still stand: `abort` it.
         """
         self._leaving = True
         if self._core.state is State.OPEN:
             self._core.send_close(1000)
             self._flush()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(CLOSE_TIMEOUT if timeout is None else timeout):
                 await asyncio.shield(self._closed)
 
     async def abort(self) -> None:
@@ -193,7 +197,7 @@ class Connection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         if self._intake and self._core.state is not State.CLOSED:
-            self._core.receive_data(bytes(self._intake[:MAX_LAST_INTAKE]))
+            self._core.receive_data(bytes(self._intake[:LAST_INTAKE]))
         self._core.receive_eof()
         if not self._opened.done():
             self._refuse(self._handshake_failure(error))
@@ -206,16 +210,16 @@ class Connection(asyncio.Protocol):
 
     def _take_in(self) -> None:
         """Look at some of what has come; with more, leave the rest for later and hold the consumer back."""
-        size = INTAKE if self._opened.done() else len(self._intake)
-        piece = bytes(self._intake[:size])
-        del self._intake[:size]
-        self._core.receive_data(piece)
-        for event in self._core.events_received():
-            if isinstance(event, WireFrame):
-                if event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                    self._on_message(event.opcode is Opcode.BINARY)
-            elif isinstance(event, Response):
-                self._answered()
+        work = WORK
+        while self._intake and work > 0:
+            size = PIECE if self._opened.done() else len(self._intake)
+            piece = bytes(self._intake[:size])
+            del self._intake[:size]
+            self._core.receive_data(piece)
+            events = self._core.events_received()
+            work -= 1 + len(events)
+            for event in events:
+                self._heard(event)
         if self._core.state is State.CONNECTING and self._core.handshake_exc is not None:
             self._refuse(self._handshake_failure(None))
         elif self._core.state is State.CLOSING and not self._leaving and self._error is None:
@@ -231,12 +235,15 @@ class Connection(asyncio.Protocol):
         if self._intake:
             if not held_back:
                 self._transport.pause_reading()
-            self._intake_timer = self._loop.call_later(INTAKE_EVERY, self._take_in)
+            self._intake_timer = self._loop.call_later(REST, self._take_in)
         elif held_back:
             self._transport.resume_reading()
 
-    def _answered(self) -> None:
-        if self._core.handshake_exc is None:
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, WireFrame):
+            if event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                self._on_message(event.opcode is Opcode.BINARY)
+        elif isinstance(event, Response) and self._core.handshake_exc is None:
             if not self._opened.done():
                 self._opened.set_result(None)
             self._watch = self._loop.call_later(self._ping_every or PING_EVERY, self._keep_alive)

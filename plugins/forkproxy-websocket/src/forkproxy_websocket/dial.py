@@ -72,7 +72,7 @@ async def connect_any(addresses: Addresses) -> socket.socket:
     Raises:
         OSError: none answers; the first one's error.
     """
-    errors: list[OSError] = []
+    failure: BaseException | None = None
     attempts: set[asyncio.Task[socket.socket]] = set()
     waiting = list(reversed(addresses))
     try:
@@ -80,18 +80,15 @@ async def connect_any(addresses: Addresses) -> socket.socket:
             if waiting:
                 attempts.add(asyncio.create_task(_connect(*waiting.pop())))
             patience = NEXT_ADDRESS_AFTER if waiting else None
-            done, attempts = await asyncio.wait(
-                attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED
-            )
-            for attempt in done:
-                try:
+            await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in [attempt for attempt in attempts if attempt.done()]:
+                attempts.discard(attempt)
+                error = attempt.exception()
+                if error is None:
                     return attempt.result()
-                except OSError as error:
-                    errors.append(error)
-                finally:
-                    done.discard(attempt)
-                    attempts |= done
-        raise errors[0]
+                failure = failure or error
+        assert failure is not None, "there is no address"
+        raise failure
     finally:
         await _give_up(attempts)
 
