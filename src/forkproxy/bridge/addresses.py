@@ -11,7 +11,10 @@ from forkproxy.flow.actions import Connect
 from forkproxy.signalling.trunks import Trunk, route
 
 NUMBER = re.compile(r"\+?[0-9*#]{2,}")
-_URI = re.compile(r"(?P<scheme>sips?):(?:(?P<user>[^@]*)@)?(?P<host>\[[^\]]+\]|[^:;?>]+)(?P<rest>.*)", re.I)
+_URI = re.compile(
+    r"(?P<scheme>sips?):(?:(?P<user>[^@\s<>\"]*)@)?(?P<host>\[[0-9a-f:.%]+\]|[\w.-]+)(?P<rest>[:;?][^\s<>\"]*)?",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 class NoRoute(SignallingError):
@@ -84,7 +87,7 @@ def target(connect: Connect, trunks: Sequence[Trunk]) -> Target:
     match = _URI.fullmatch(trunk.address)
     if match is None:
         raise NoRoute(f"trunk {trunk.name!r} has no usable address: {trunk.address!r}")
-    uri = f"{match['scheme']}:{number}@{match['host']}{match['rest']}"
+    uri = f"{match['scheme']}:{number}@{match['host']}{match['rest'] or ''}"
     return Target(uri, trunk.username, trunk.password)
 
 
