@@ -22,10 +22,10 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from forkproxy import logs
-from forkproxy.connectors.api import Connector, Host, Settings, Stream
+from forkproxy.connectors.api import Connector, Host, Stream
 from forkproxy.connectors.events import (
     StreamCreated,
     StreamEnded,
@@ -134,7 +134,7 @@ class StreamRunner:
 
     def __init__(
         self,
-        connector: Connector[Settings],
+        connector: Connector[Any],
         spec: StreamSpec,
         call: CallInfo,
         host: Host,
