@@ -31,6 +31,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from forkproxy.connectors.api import Frame
+from forkproxy.connectors.events import StreamCreated, StreamEvent
 from forkproxy.connectors.streams import StreamRunner
 from forkproxy.connectors.testing import CALL, HOST, frames, make
 from forkproxy.model import StreamSpec, StreamTransport, Tracks
