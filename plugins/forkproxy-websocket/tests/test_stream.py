@@ -9,7 +9,8 @@ import ssl
 
 import pytest
 from forkproxy_websocket.signature import sign
-from websocket_consumers import Certificates, consumer
+from websocket_consumers import Certificates, Peer, by_hand, consumer
+from websockets.frames import Opcode
 
 from forkproxy.connectors.api import StreamSchemeError, StreamUrlError
 from forkproxy.connectors.testing import ACCOUNT, CALL, HOST, frames, payload_of, run_connector
@@ -232,3 +233,27 @@ async def test_the_tls_context_is_strict(connectors) -> None:
         assert connector._tls.verify_mode is ssl.CERT_REQUIRED
         assert connector._tls.check_hostname
         assert connector._tls.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+async def test_pings_reach_the_consumer_and_a_missing_pong_harms_nobody(certificates, connectors) -> None:
+    """On a real connection; TCP is asked for signs of life each time."""
+    pings = 0
+    enough = asyncio.Event()
+
+    async def never_pong(peer: Peer) -> None:
+        nonlocal pings
+        await peer.accept()
+        while data := await peer.reader.read(65536):
+            peer.core.receive_data(data)
+            pings += sum(event.opcode is Opcode.PING for event in peer.core.events_received())
+            if pings >= 3:
+                enough.set()
+
+    async with (
+        by_hand(certificates.good, never_pong) as server,
+        connectors.running(server.url, settings={"ping_interval": 0.02}, drain_timeout=0) as run,
+    ):
+        await run.created()
+        await enough.wait()
+        assert not run.ended
+    assert run.error is None
