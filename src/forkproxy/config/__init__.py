@@ -8,7 +8,7 @@ supplies the account that streams are signed with.
 from __future__ import annotations
 
 from forkproxy.config.account import establish_account, state_file
-from forkproxy.config.load import check, instances, load
+from forkproxy.config.loader import check, instances, load
 from forkproxy.config.models import (
     AccountConfig,
     ApiConfig,

@@ -2,6 +2,9 @@
 
 ``$${NAME}`` stands for the text ``${NAME}``. What came from the environment is never shown: problems name the
 variable instead.
+
+YAML takes the braces of an unquoted reference for its own where it stands in a ``{...}`` or ``[...]``. So
+they are hidden from it (`hide_braces`) before the text is read, and come back in every value and message.
 """
 
 from __future__ import annotations
@@ -17,8 +20,12 @@ from forkproxy.errors import Problem
 
 Path = tuple[str | int, ...]
 
+_PLAIN = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _REFERENCE = re.compile(r"(\$?)\$\{([^}\n]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPEN, _CLOSE = "\uf8f0", "\uf8f1"
+"""What stands for the braces while YAML reads: private characters, as long as what they stand for."""
+_BRACES = str.maketrans({_OPEN: "{", _CLOSE: "}"})
 _SHORTEST = 3
 """Values shorter than this are no secrets, and hiding them would garble messages."""
 
@@ -35,11 +42,22 @@ class Substitution:
 
     def hide(self, problem: Problem) -> Problem:
         """The problem without anything that came from the environment."""
+        problem = show_braces(problem)
         message = problem.message
         for value in sorted(self.used, key=len, reverse=True):
             if len(value) >= _SHORTEST:
                 message = message.replace(value, "${" + self.used[value] + "}")
         return replace(problem, message=message)
+
+
+def hide_braces(text: str) -> str:
+    """The text of a configuration with references that YAML reads as text; every place stays where it is."""
+    return _PLAIN.sub(rf"${_OPEN}\1{_CLOSE}", text)
+
+
+def show_braces(problem: Problem) -> Problem:
+    """The problem with the braces as the file has them."""
+    return replace(problem, path=problem.path.translate(_BRACES), message=problem.message.translate(_BRACES))
 
 
 def substitute(
@@ -52,6 +70,7 @@ def substitute(
     """
     done = Substitution()
     for path, text in list(_texts(document.data, ())):
+        text = text.translate(_BRACES)
         if "${" in text:
             _replace(document, path, text, environ, is_number, done)
     return done
@@ -77,7 +96,7 @@ def _replace(
         else:
             done.used[environ[name]] = name
             return environ[name]
-        done.problems.append(document.problem(path, message))
+        done.problems.append(show_braces(document.problem(path, message)))
         done.unset.add(path)
         return match.group()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from pathlib import Path
 
 from forkproxy.document import json_reader, yaml_reader
@@ -10,8 +11,13 @@ from forkproxy.document.tree import MAX_BYTES, Builder, Document, TooMuch
 from forkproxy.errors import InputError, Problem
 
 
-def load(path: Path | str, *, problems: list[Problem] | None = None) -> Document:
-    """Read a YAML or JSON file; see `loads`.
+def load(
+    path: Path | str,
+    *,
+    problems: list[Problem] | None = None,
+    prepare: Callable[[str], str] | None = None,
+) -> Document:
+    """Read a YAML or JSON file; see `loads`. `prepare` may change the text before it is read, not its places.
 
     Raises:
         InputError: likewise, and when the file cannot be read or is not UTF-8.
@@ -36,7 +42,7 @@ def load(path: Path | str, *, problems: list[Problem] | None = None) -> Document
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         message = f"is not UTF-8 (byte 0x{data[error.start]:02x}); save it as UTF-8"
         raise InputError([Problem(file, line, column, "#", message)]) from error
-    return loads(text, file, problems=problems)
+    return loads(text if prepare is None else prepare(text), file, problems=problems)
 
 
 def loads(text: str, file: str, *, problems: list[Problem] | None = None) -> Document:

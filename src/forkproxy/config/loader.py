@@ -14,6 +14,7 @@ from forkproxy import flow as flows
 from forkproxy.config import checks, environment
 from forkproxy.config.models import Config
 from forkproxy.connectors import Instance, Registry
+from forkproxy.connectors.registry import IMPLICIT
 from forkproxy.document import Document
 from forkproxy.errors import ConfigError, InputError, Problem
 from forkproxy.flow import Flow
@@ -50,9 +51,9 @@ def instances(
     """
     registry = Registry()
     try:
-        document = documents.load(path)
+        document = documents.load(path, prepare=environment.hide_braces)
     except InputError as error:
-        raise ConfigError(error.problems) from error
+        raise ConfigError([environment.show_braces(problem) for problem in error.problems]) from error
     done = _substitute(document, os.environ if environ is None else environ, registry)
     found, problems = registry.read(document)
     problems = [done.hide(problem) for problem in problems] + [
@@ -66,9 +67,9 @@ def _read(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
     folder = Path(path).parent
     problems: list[Problem] = []
     try:
-        document = documents.load(path, problems=problems)
+        document = documents.load(path, problems=problems, prepare=environment.hide_braces)
     except InputError as error:
-        return None, list(error.problems)
+        return None, [environment.show_braces(problem) for problem in error.problems]
     if not isinstance(document.data, dict):
         return None, [*problems, document.problem((), "is not a configuration: keys such as flows: expected")]
     registry = Registry()
@@ -82,6 +83,9 @@ def _read(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
     found += checks.cross_check(document, folder)
     made, mistakes = registry.read(document)
     found += mistakes
+    if IMPLICIT not in registry.types and IMPLICIT not in made:
+        message = "streams to URLs will fail: the package forkproxy-websocket is not installed"
+        found.append(document.problem(("connectors",), message, warning=True))
     loaded = _flows(document, folder, found)
     unset = {document.problem(path, "").path for path in done.unset}
     problems = _sorted(
