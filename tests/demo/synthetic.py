@@ -90,7 +90,7 @@ def recording(seconds: float = 6.0) -> Recording:
         proxy=ProxyReport(
             ready=f"forkproxy ready sip=udp:127.0.0.1:{PROXY_PORT} api=127.0.0.1:40990",
             exit_status=0,
-            log=("INFO call started", "INFO call ended"),
+            log=("info call started", "info call ended after 6.9 s: the flow ended after 'stop_stream'"),
         ),
     )
 

@@ -137,6 +137,7 @@ def alter(part: str, **update: Any) -> Recording:
         (alter("consumer", close_code=1006), {"stop"}),
         (alter("consumer", closed_at=None), {"stop"}),
         (alter("callee", trace=()), {"stop"}),
+        (alter("proxy", log=("info call ended: the caller hung up",)), {"stop"}),
         (alter("proxy", exit_status=None), {"shutdown"}),
         (alter("proxy", exit_status=1), {"shutdown"}),
     ],

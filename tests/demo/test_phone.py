@@ -15,7 +15,6 @@ from forkproxy.demo.failure import DemoError
 from forkproxy.demo.g711 import decode
 from forkproxy.demo.processes import PhoneProcess
 from forkproxy.demo.voices import CALLEE, CALLER, level, speech
-from forkproxy.demo.waves import wav
 
 SECONDS = 2.0
 

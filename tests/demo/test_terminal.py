@@ -56,7 +56,7 @@ def test_a_run_that_failed_shows_what_and_the_log() -> None:
     Terminal(screen).result(BAD, run_checks(BAD), Path("/tmp/page.html"))
     assert "FAIL  The caller heard the callee, unmixed\n        1,000 Hz (callee) at -120 dB" in screen.text
     assert "1 of 15 checks failed. Open the page: /tmp/page.html" in screen.text
-    assert "INFO call ended" in screen.text
+    assert "info call ended" in screen.text
 
 
 def test_the_tracks_are_drawn_in_what_the_terminal_can_show() -> None:

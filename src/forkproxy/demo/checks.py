@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from forkproxy.demo.g711 import decode
 from forkproxy.demo.recording import PhoneReport, Recording, Stream, frames
+from forkproxy.demo.scene import STOP_WIDGET
 from forkproxy.demo.voices import CALLEE, CALLER, Voice, level
 from forkproxy.model import FRAME_BYTES, FRAME_MS, Track
 
@@ -160,7 +161,10 @@ def _stop(recording: Recording, stream: Stream) -> _Finding:
         return False, "the callee sent no BYE, so the flow could not come to its stop widget"
     if found[0].at < hung_up:
         return False, f"stop came {hung_up - found[0].at:.2f} s before the callee hung up"
-    return True, f"stop came {(found[0].at - hung_up) * 1000:.0f} ms after the callee's BYE; close code 1000"
+    after = f"stop came {(found[0].at - hung_up) * 1000:.0f} ms after the callee's BYE; close code 1000"
+    if not any(f"ended after '{STOP_WIDGET}'" in line for line in recording.proxy.log):
+        return False, f"{after}; but forkproxy's log does not say that the flow ended after '{STOP_WIDGET}'"
+    return True, f"{after}; forkproxy's log says that the flow ended after '{STOP_WIDGET}'"
 
 
 def _sequence(stream: Stream) -> _Finding:

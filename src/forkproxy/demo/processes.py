@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -56,6 +57,8 @@ class Serve:
             await _kill(process)
             raise
         if not line.startswith("forkproxy ready "):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 1)
             status = process.returncode
             await _kill(process)
             ended = f"ended with exit status {status}" if status is not None else "did not get ready"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 STREAM_NAME = "AudioStream"
+STOP_WIDGET = "stop_stream"
 NUMBER = "+15551230000"
 """What the caller dials; every number would do, for the flow is the default one."""
 
@@ -35,14 +36,14 @@ def flow_definition(url: str, callee: str) -> dict[str, Any]:
     other = dict.fromkeys(
         ("incomingMessage", "incomingConversationMessage", "incomingRequest", "incomingParent")
     )
-    after = {"callCompleted": "stop_stream", "hangup": "stop_stream"}
+    after = {"callCompleted": STOP_WIDGET, "hangup": STOP_WIDGET}
     return {
         "description": "Fork for processing: stream both sides of an incoming call while it is connected",
         "states": [
             _state(0, "Trigger", "trigger", {}, {"incomingCall": "start_stream", **other}),
             _state(1, "start_stream", "fork-stream", start, {"next": "connect_call"}),
             _state(2, "connect_call", "connect-call-to", connect, after),
-            _state(3, "stop_stream", "fork-stream", {"stream_action": "stop", **stream}, {"next": None}),
+            _state(3, STOP_WIDGET, "fork-stream", {"stream_action": "stop", **stream}, {"next": None}),
         ],
         "initial_state": "Trigger",
         "flags": {"allow_concurrent_calls": True},
