@@ -11,7 +11,7 @@ from forkproxy.bridge.manager import CallManager
 from forkproxy.bridge.prompts import Prompts
 from forkproxy.bridge.services import Services
 from forkproxy.config import Config, establish_account
-from forkproxy.connectors import Connector, Host, build
+from forkproxy.connectors import Connector, Host
 from forkproxy.control.http import ApiServer
 from forkproxy.media import MediaEngine
 from forkproxy.signalling import SipEndpoint
@@ -41,7 +41,7 @@ class App:
             allow_ws=config.streams.allow_ws,
             log=logging.getLogger("forkproxy.connectors"),
         )
-        self._connectors: dict[str, Connector[Any]] = build(config.connectors, host)
+        self._connectors: dict[str, Connector[Any]] = config.make_connectors(host)
         self._trunks = config.routes()
         self._access = Access(self._trunks)
         self._media = MediaEngine(
