@@ -100,6 +100,9 @@ def test_every_sip_message_is_in_the_ladder() -> None:
     assert len(ladder) == sum(len(phone.trace) for phone in GOOD.phones())
     assert [rung.label for rung in ladder][:3] == ["INVITE", "100 Trying", "INVITE"]
     assert "200 OK (BYE)" in [rung.label for rung in ladder]
+    speech = next(rung for rung in rungs(GOOD) if rung.kind == "rtp")
+    assert "caller: 300 packets sent, 300 received, 0 lost, 0.12 ms of jitter" in speech.literal
+    assert "callee: no packets" in speech.literal
     assert HTML.count('<details class="rung">') == len(rungs(GOOD))
 
 

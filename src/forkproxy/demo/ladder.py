@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from forkproxy.demo.recording import Message, PhoneReport, Recording, Stream, frames
+from forkproxy.demo.recording import Message, PhoneReport, Recording, Stream
 from forkproxy.model import Track
 
 COLUMNS = ("caller", "forkproxy", "callee", "consumer")
@@ -80,9 +80,22 @@ def _track(body: dict[str, Any]) -> object:
 def _speech(recording: Recording) -> Iterator[Rung]:
     begins = [phone.answered_at for phone in recording.phones() if phone.answered_at is not None]
     if len(begins) == 2:
-        said = [f"the {p.name} heard {len(frames(p.heard))} frames of 20 ms" for p in recording.phones()]
-        literal = "Audio by RTP, through forkproxy, both ways: " + ", ".join(said) + "."
+        literal = "Audio by RTP, through forkproxy.\n" + "\n".join(map(_figures, recording.phones()))
         yield Rung(max(begins), CALLER, CALLEE, "speech, both ways (RTP)", "rtp", literal, both_ways=True)
+
+
+def _figures(phone: PhoneReport) -> str:
+    """One phone's RTP in a line."""
+    shown = {
+        "packets_out": "packets sent",
+        "packets_in": "received",
+        "lost": "lost",
+        "jitter_ms": "ms of jitter",
+    }
+    parts = [
+        f"{round(phone.figures[key], 2):g} {what}" for key, what in shown.items() if key in phone.figures
+    ]
+    return f"{phone.name}: {', '.join(parts) or 'no packets'}"
 
 
 def render(ladder: list[Rung], began: float) -> str:

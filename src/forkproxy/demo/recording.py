@@ -77,8 +77,8 @@ class PhoneReport(_Record):
     heard_at: float | None
     trace: tuple[SipMessage, ...]
     """Every SIP message that it sent or received, in order."""
-    figures: dict[str, float] = {}
-    """Its RTP figures."""
+    figures: dict[str, int | float] = {}
+    """Its RTP figures (`forkproxy.media.LegFigures`)."""
 
 
 class Message(_Record):
