@@ -177,6 +177,17 @@ cdef class Session:
         else:
             self.bind()
 
+    cdef void adopt(self, Transport transport):
+        """The peer speaks to us by this connection: it is kept open for the call, and used."""
+        if (transport is None or not transport.stream or transport is self.connection or not transport.connected
+                or self.inv == NULL or self.connection is not None and self.connection.connected):
+            return
+        if self.connection is not None:
+            self.connection.sessions.discard(self)
+        self.connection = transport
+        transport.sessions.add(self)
+        the_engine.deferred.append(self)
+
     cdef void bind(self) noexcept:
         """Makes the dialog use our socket, or connection, of the kind that its next hop asks for."""
         cdef pjsip_dialog *dialog = self.inv.dlg
@@ -323,12 +334,14 @@ cdef bint hung_up_by_us(pjsip_event *event) noexcept:
 
 
 cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event) noexcept:
-    """Provisional responses, CANCEL, and an INVITE that could not be repeated with credentials."""
+    """Provisional responses, CANCEL, an INVITE that could not be repeated, and the connection that the peer uses."""
     cdef Session session = session_of(inv.dlg)
     cdef pjsip_rx_data *rdata = received(event)
     cdef bytes sdp
     if session is None or session.inv != inv:
         return
+    if rdata != NULL:
+        session.adopt(the_engine.via)
     if inv.role == PJSIP_ROLE_UAS and tsx.method.id == PJSIP_CANCEL_METHOD:
         session.cancelled = True
     if inv.role != PJSIP_ROLE_UAC or tsx.method.id != PJSIP_INVITE_METHOD:
@@ -384,12 +397,6 @@ cdef pj_bool_t on_request(pjsip_rx_data *rdata) noexcept:
         incoming(rdata)
     else:
         the_engine.via.agent.count("stray_requests")
-    return True
-
-
-cdef pj_bool_t on_response(pjsip_rx_data *rdata) noexcept:
-    """A response that nobody waits for."""
-    the_engine.via.agent.count("stray_responses")
     return True
 
 
@@ -460,9 +467,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     session.attach(inv, agent, transport.listener if transport.stream else transport)
     session.incoming = True
     session.transport = "tcp" if transport.stream else "udp"
-    if transport.stream:
-        session.connection = transport
-        transport.sessions.add(session)
+    session.adopt(transport)
     session.host, session.port = the_engine.peer_host, the_engine.peer_port
     session.local_host, session.local_port = host, port
     session.message = the_engine.message
@@ -514,8 +519,11 @@ cdef class InviteCalls(Calls):
         cdef bint ours
         cdef pj_str_t nobody
         if rdata.msg_info.msg.type == PJSIP_RESPONSE_MSG:
-            if redirects:
-                loosen(dialog_of_response(rdata))
+            dialog = dialog_of_response(rdata)
+            if dialog == NULL:
+                the_engine.via.agent.count("stray_responses")  # for nothing, or of one more forked callee
+            elif redirects:
+                loosen(dialog)
             return True
         method = &rdata.msg_info.msg.line.req.method
         ours = method.id <= PJSIP_BYE_METHOD or is_method(method, b"PRACK", 5) or is_method(method, b"UPDATE", 6)
@@ -526,16 +534,15 @@ cdef class InviteCalls(Calls):
                 nobody.ptr = NULL
                 nobody.slen = 0
                 dialog = pjsip_ua_find_dialog(&rdata.msg_info.cid.id, &rdata.msg_info.to.tag, &nobody, False)
-        elif ours and method.id != PJSIP_BYE_METHOD and method.id != PJSIP_OTHER_METHOD:
-            return True  # INVITE, CANCEL, ACK
-        elif ours:
-            refuse(rdata, 481)
-            return False
+        elif method.id == PJSIP_INVITE_METHOD or method.id == PJSIP_ACK_METHOD:
+            return True  # a new call, or the ACK of a call that was refused
         if not ours:
             self.other(rdata, method, dialog)
             return False
-        if dialog == NULL or method.id == PJSIP_CANCEL_METHOD:
-            return True  # the dialog layer says 481, or finds the INVITE to cancel
+        if method.id == PJSIP_CANCEL_METHOD:
+            return is_known(rdata) or self.unmatched(rdata)
+        if dialog == NULL:
+            return is_known(rdata) or self.unmatched(rdata)
         session = session_of(dialog)
         if session is None:
             if method.id == PJSIP_ACK_METHOD or method.id == PJSIP_BYE_METHOD:
@@ -557,6 +564,13 @@ cdef class InviteCalls(Calls):
         if redirects:
             loosen(dialog)
         return True
+
+    cdef bint unmatched(self, pjsip_rx_data *rdata) except -1:
+        """A request for a call that there is not."""
+        the_engine.via.agent.count("unmatched")
+        if rdata.msg_info.msg.line.req.method.id != PJSIP_ACK_METHOD:
+            refuse(rdata, 481)
+        return False
 
     cdef int other(self, pjsip_rx_data *rdata, pjsip_method *method, pjsip_dialog *dialog) except -1:
         """OPTIONS, and what we do not do."""
@@ -585,6 +599,18 @@ cdef class InviteCalls(Calls):
 KNOWN_METHODS = frozenset({"REGISTER", "INFO", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER"})
 
 cdef InviteCalls the_calls = None
+
+
+cdef bint is_known(pjsip_rx_data *rdata) noexcept:
+    """Whether the request repeats one that has a transaction, or cancels or acknowledges such an INVITE."""
+    cdef pj_str_t key
+    cdef pjsip_method invite
+    invite.id = rdata.msg_info.cseq.method.id
+    invite.name = rdata.msg_info.cseq.method.name
+    if invite.id == PJSIP_CANCEL_METHOD:
+        invite.id = PJSIP_INVITE_METHOD
+    return (pjsip_tsx_create_key(rdata.tp_info.pool, &key, PJSIP_ROLE_UAS, &invite, rdata) == PJ_SUCCESS
+            and pjsip_tsx_layer_find_tsx(&key, False) != NULL)
 
 
 cdef pjsip_dialog *dialog_of_response(pjsip_rx_data *rdata) noexcept:
@@ -691,7 +717,6 @@ def start(compare):
     application.id = -1
     application.priority = PJSIP_MOD_PRIORITY_APPLICATION
     application.on_rx_request = on_request
-    application.on_rx_response = on_response
     check(pjsip_endpt_register_module(the_engine.endpt, &application), "take our module")
     the_calls = InviteCalls()
     the_calls.compare = compare

@@ -20,8 +20,8 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 @pytest.fixture(autouse=True)
 def short_timers() -> Iterator[None]:
-    """Retransmissions after 100 ms, a lost peer noticed after 1 s, transactions forgotten after 0.3 s to 1 s."""
-    driver().engine.set_timers(t1=100, t2=400, t4=300, td=1000)
+    """Retransmissions after 100 ms; a lost peer is noticed, and a transaction forgotten, within 1 s."""
+    driver().engine.set_timers(t1=50, t2=200, t4=150, td=500)
     yield
     driver().engine.set_timers()
 

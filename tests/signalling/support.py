@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg, SipEndpoint, sdp
-from forkproxy.signalling.events import LegEvent
+from forkproxy.signalling.events import Answered, Confirmed, LegEvent
 
 E = TypeVar("E", bound=LegEvent)
 OFFER = sdp.offer("127.0.0.1", 40000, 40001)
@@ -16,6 +16,15 @@ PATIENCE = 5.0
 
 def answer_to(offer: bytes) -> bytes:
     return sdp.make_answer(offer, "127.0.0.1", 42000, 42001, ["PCMU", "TELEPHONE-EVENT"])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that has no event of its own."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come about")
 
 
 class History:
@@ -79,11 +88,10 @@ class Station:
         tail = ";transport=tcp" if transport == "tcp" else ""
         return f"sip:{user}@{f'[{host}]' if ':' in host else host}:{port}{tail}"
 
-    def dial(self, uri: str, **more: object) -> tuple[OutgoingLeg, History]:
+    def dial(self, uri: str, **more: Any) -> tuple[OutgoingLeg, History]:
         history = History()
-        leg = self.endpoint.dial(
-            uri, **{"sdp": OFFER, "from_uri": "sip:alice@127.0.0.1", "on_event": history} | more
-        )  # type: ignore[arg-type]
+        options: dict[str, Any] = {"sdp": OFFER, "from_uri": "sip:alice@127.0.0.1", "on_event": history}
+        leg = self.endpoint.dial(uri, **(options | more))
         return leg, history
 
 
@@ -91,8 +99,6 @@ async def conversation(
     caller: Station, callee: Station, transport: str = "udp"
 ) -> tuple[OutgoingLeg, History, IncomingLeg, History]:
     """A call that is up: both legs and what happened to them."""
-    from forkproxy.signalling.events import Answered, Confirmed
-
     out, heard = caller.dial(callee.uri(transport=transport))
     leg, seen = await callee.call()
     assert leg.offer is not None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import md5
 
 import pytest
 
-from forkproxy.signalling import sdp
+from forkproxy.signalling import OutgoingLeg, sdp
 from forkproxy.signalling.events import Answered, Confirmed, Ended, Progress
-from tests.signalling.support import OFFER, Station, answer_to
+from tests.signalling.support import OFFER, History, Station, answer_to, until
 from tests.support.sip import Call, Message, Phone, audio_sdp, parse
 
 Stations = Callable[..., Awaitable[Station]]
@@ -28,7 +30,7 @@ def invite(
     kind = "Content-Type: application/sdp\r\n" if body else ""
     return (
         f"{method} sip:bob@127.0.0.1 SIP/2.0\r\n"
-        f"Via: SIP/2.0/UDP 127.0.0.1:9;branch={branch or 'z9hG4bK' + token};rport\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK{token};rport\r\n"
         "Max-Forwards: 70\r\n"
         f"From: <sip:carol@127.0.0.1>;tag={token}\r\n"
         f"To: {to or '<sip:bob@127.0.0.1>'}\r\n"
@@ -54,8 +56,11 @@ class Wire:
                 wire.queue.put_nowait(data)
 
         loop = asyncio.get_running_loop()
-        self.socket, _ = await loop.create_datagram_endpoint(Protocol, local_addr=("127.0.0.1", 0))
-        self.port: int = self.socket.get_extra_info("sockname")[1]
+        self.raw = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.raw.bind(("127.0.0.1", 0))
+        self.raw.setblocking(False)
+        self.port: int = self.raw.getsockname()[1]
+        self.socket, _ = await loop.create_datagram_endpoint(Protocol, sock=self.raw)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -63,7 +68,7 @@ class Wire:
         await asyncio.sleep(0)
 
     def send(self, data: bytes) -> None:
-        self.socket.sendto(data, self.peer)
+        self.raw.sendto(data, self.peer)  # (asyncio's own sendto leaves empty datagrams out)
 
     async def message(self, at_least: int = 0) -> Message:
         """The next one with that status or more."""
@@ -171,8 +176,9 @@ async def test_options(stations: Stations, phones: Phones, transport: str) -> No
 @pytest.mark.parametrize(
     ("method", "status"),
     [
-        ("REGISTER", 405), ("SUBSCRIBE", 405), ("MESSAGE", 405), ("INFO", 405), ("NOTIFY", 405), ("REFER", 405),
-        ("PUBLISH", 405), ("DANCE", 501), ("BYE", 481), ("UPDATE", 481), ("PRACK", 481), ("CANCEL", 481),
+        ("REGISTER", 405), ("SUBSCRIBE", 405), ("MESSAGE", 405), ("INFO", 405), ("NOTIFY", 405),
+        ("REFER", 405), ("PUBLISH", 405), ("DANCE", 501), ("BYE", 481), ("UPDATE", 481), ("PRACK", 481),
+        ("CANCEL", 481),
     ],
 )  # fmt: skip
 async def test_requests_outside_calls(stations: Stations, method: str, status: int) -> None:
@@ -268,8 +274,8 @@ async def test_a_description_that_we_cannot_use_is_488(stations: Stations, body:
         assert bob.endpoint.counters()["malformed_sdp"] == 1
 
 
-async def answered(bob: Station, carol: Phone, transport: str = "udp", **more: object) -> tuple[Call, object]:
-    call = await carol.call(bob.uri(transport=transport), bob.address(transport), sdp=GOOD, **more)  # type: ignore[arg-type]
+async def answered(bob: Station, carol: Phone) -> tuple[Call, History]:
+    call = await carol.call(bob.uri(), bob.address(), sdp=GOOD)
     leg, seen = await bob.call()
     leg.answer(answer_to(GOOD))
     call.acknowledge(await call.response(200))
@@ -277,22 +283,22 @@ async def answered(bob: Station, carol: Phone, transport: str = "udp", **more: o
     return call, seen
 
 
-async def within(call: Call, method: str, *, body: bytes = b"", headers: list[str] | None = None) -> Message:
+async def within(call: Call, method: str, *, body: bytes = b"", headers: Sequence[str] = ()) -> Message:
     """One more request in the dialog, and its final response."""
-    before = len(call.responses) + len(call.phone.other)
     call.cseq += 1
+    number = f"{call.cseq} {method}"
     call.phone._send_request(
-        method, call.target, call.peer, branch="z9hG4bK" + secrets.token_hex(6), from_=call.local, to=call.remote,
-        call_id=call.call_id, cseq=call.cseq, sdp=body, headers=headers or [],
+        method, call.target, call.peer, branch="z9hG4bK" + secrets.token_hex(6), from_=call.local,
+        to=call.remote, call_id=call.call_id, cseq=call.cseq, sdp=body, headers=headers,
     )  # fmt: skip
-    async with asyncio.timeout(5):
-        while True:
-            found = [*call.responses, *call.phone.other][:]
-            for message in found:
-                if message.get("cseq") == f"{call.cseq} {method}" and message.status >= 200:
-                    return message
-            await asyncio.sleep(0.01)
-            assert len(found) >= before
+
+    def finals() -> list[Message]:
+        return [
+            m for m in (*call.responses, *call.phone.other) if m.get("cseq") == number and m.status >= 200
+        ]
+
+    await until(finals)
+    return finals()[0]
 
 
 async def test_a_refresh_is_answered_and_a_change_is_488(stations: Stations, phones: Phones) -> None:
@@ -316,7 +322,7 @@ async def test_a_refresh_is_answered_and_a_change_is_488(stations: Stations, pho
     await asyncio.sleep(0.1)
     figures = bob.endpoint.counters()
     assert (figures["refreshed"], figures["reoffers_refused"]) == (2, 2)
-    assert seen.names == ["Confirmed"]  # type: ignore[attr-defined]
+    assert seen.names == ["Confirmed"]
     await call.hang_up()
 
 
@@ -343,9 +349,7 @@ async def test_an_update_before_our_offer_waits(stations: Stations, phones: Phon
     assert (await within(call, "UPDATE")).status == 491
     assert (await within(call, "PRACK", body=GOOD)).status in (200, 400)
     leg.reject(486)
-    async with asyncio.timeout(5):
-        while not any(m.status == 486 for m in call.responses):
-            await asyncio.sleep(0.01)
+    await until(lambda: any(m.status == 486 for m in call.responses))
 
 
 async def test_reliable_provisional_responses(stations: Stations, phones: Phones) -> None:
@@ -373,15 +377,13 @@ async def test_a_reliable_response_that_nobody_acknowledges(stations: Stations, 
     call = await carol.call(bob.uri(), bob.address(), sdp=GOOD, headers=["Require: 100rel"])
     leg, seen = await bob.call()
     leg.ring(183, "", answer_to(GOOD))
-    async with asyncio.timeout(20):
-        while not seen.events:
-            await asyncio.sleep(0.1)
+    await until(lambda: seen.events)
     assert (await seen.first(Ended)).by == "timeout"
     assert (await call.response(300)).status == 500
 
 
-async def callee(alice: Station, bob: Phone, **more: object) -> tuple[object, object, Call]:
-    out, heard = alice.dial(bob.uri, **more)
+async def callee(alice: Station, bob: Phone) -> tuple[OutgoingLeg, History, Call]:
+    out, heard = alice.dial(bob.uri)
     return out, heard, await asyncio.wait_for(bob.incoming.get(), 5)
 
 
@@ -391,20 +393,18 @@ async def test_a_phone_that_rings_and_answers(stations: Stations, phones: Phones
     out, heard, call = await callee(alice, bob)
     call.respond(100, "Trying")
     call.respond(180, "Ringing")
-    assert await heard.first(Progress) == Progress(180, "Ringing", None)  # type: ignore[attr-defined]
+    assert await heard.first(Progress) == Progress(180, "Ringing", None)
     call.respond(183, "Early", sdp=GOOD)
-    assert (await heard.first(Progress, 2)).sdp == GOOD  # type: ignore[attr-defined]
+    assert (await heard.first(Progress, 2)).sdp == GOOD
     call.respond(200, "Fine", sdp=GOOD)
     await call.request("ACK")
-    assert await heard.first(Answered) == Answered(200, GOOD)  # type: ignore[attr-defined]
+    assert await heard.first(Answered) == Answered(200, GOOD)
     call.respond(200, "Fine", sdp=GOOD)
-    async with asyncio.timeout(5):
-        while len([m for m in call.requests if m.method == "ACK"]) < 2:
-            await asyncio.sleep(0.01)
-    out.hang_up()  # type: ignore[attr-defined]
+    await until(lambda: len([m for m in call.requests if m.method == "ACK"]) >= 2)
+    out.hang_up()
     bye = await call.request("BYE")
     bob._respond(bye, 200, "OK", call.peer)
-    assert (await heard.first(Ended)).by == "local"  # type: ignore[attr-defined]
+    assert (await heard.first(Ended)).by == "local"
 
 
 async def test_an_answer_without_a_description_ends_the_call(stations: Stations, phones: Phones) -> None:
@@ -414,7 +414,7 @@ async def test_an_answer_without_a_description_ends_the_call(stations: Stations,
     await call.request("ACK")
     bye = await call.request("BYE")
     bob._respond(bye, 200, "OK", call.peer)
-    ended = await heard.first(Ended)  # type: ignore[attr-defined]
+    ended = await heard.first(Ended)
     assert (ended.status, ended.by) == (406, "remote")
 
 
@@ -459,10 +459,10 @@ async def test_a_bye_that_nobody_answers_ends_the_leg(stations: Stations, phones
     alice, bob = await stations(), await phones("bob")
     out, heard, call = await callee(alice, bob)
     call.respond(200, "OK", sdp=GOOD)
-    await heard.first(Answered)  # type: ignore[attr-defined]
-    out.hang_up()  # type: ignore[attr-defined]
+    await heard.first(Answered)
+    out.hang_up()
     await call.request("BYE")
-    assert (await heard.first(Ended)).by == "local"  # type: ignore[attr-defined]
+    assert (await heard.first(Ended)).by == "local"
 
 
 async def test_a_callee_that_goes_silent_after_ringing_can_be_given_up(
@@ -471,9 +471,9 @@ async def test_a_callee_that_goes_silent_after_ringing_can_be_given_up(
     alice, bob = await stations(), await phones("bob")
     out, heard, call = await callee(alice, bob)
     call.respond(180, "Ringing")
-    await heard.first(Progress)  # type: ignore[attr-defined]
-    out.hang_up()  # type: ignore[attr-defined]
-    assert (await heard.first(Ended)).by == "local"  # type: ignore[attr-defined]
+    await heard.first(Progress)
+    out.hang_up()
+    assert (await heard.first(Ended)).by == "local"
 
 
 async def test_the_route_of_the_dialog_is_kept(stations: Stations, phones: Phones) -> None:
@@ -481,17 +481,15 @@ async def test_the_route_of_the_dialog_is_kept(stations: Stations, phones: Phone
     out, heard, call = await callee(alice, bob)
     route = f"<sip:{proxy.host}:{proxy.port};lr>"
     call.respond(200, "OK", sdp=GOOD, headers=[f"Record-Route: {route}"])
-    await heard.first(Answered)  # type: ignore[attr-defined]
-    out.hang_up()  # type: ignore[attr-defined]
-    async with asyncio.timeout(5):
-        while not any(m.method == "BYE" for m in proxy.other):
-            await asyncio.sleep(0.01)
+    await heard.first(Answered)
+    out.hang_up()
+    await until(lambda: any(m.method == "BYE" for m in proxy.other))
     ack, bye = proxy.other[:2]
     assert (ack.method, bye.method) == ("ACK", "BYE")
     assert bye.get("route") == route
     assert bye.request_uri == bob.uri
     proxy._respond(bye, 200, "OK", alice.address())
-    assert (await heard.first(Ended)).by == "local"  # type: ignore[attr-defined]
+    assert (await heard.first(Ended)).by == "local"
 
 
 @pytest.mark.parametrize("contact", ["tel:+15551230000", "mailto:bob@example.org", "sips:bob@127.0.0.1"])
@@ -502,8 +500,8 @@ async def test_a_contact_that_we_cannot_send_to(stations: Stations, phones: Phon
     bob._contact = lambda: f"<{contact}>"  # type: ignore[method-assign]
     call.respond(200, "OK", sdp=GOOD)
     await asyncio.sleep(0.2)
-    out.hang_up()  # type: ignore[attr-defined]
-    await heard.first(Ended)  # type: ignore[attr-defined]
+    out.hang_up()
+    await heard.first(Ended)
 
 
 @pytest.mark.parametrize("first", ["udp", "tcp"])
@@ -516,11 +514,9 @@ async def test_a_contact_may_move_to_the_other_transport(
     there = moved.uri if moved.transport == "tcp" else moved.uri + ";transport=udp"
     bob._contact = lambda: f"<{there}>"  # type: ignore[method-assign]
     call.respond(200, "OK", sdp=GOOD)
-    await heard.first(Answered)  # type: ignore[attr-defined]
-    out.hang_up()  # type: ignore[attr-defined]
-    async with asyncio.timeout(5):
-        while not any(m.method == "BYE" for m in moved.other):
-            await asyncio.sleep(0.01)
+    await heard.first(Answered)
+    out.hang_up()
+    await until(lambda: any(m.method == "BYE" for m in moved.other))
     assert [m.method for m in moved.other][:2] == ["ACK", "BYE"]
 
 
@@ -532,7 +528,7 @@ async def test_two_callees_answer_one_forked_call(stations: Stations, phones: Ph
     call.respond(183, "Early", sdp=GOOD)
     call.tag = "third"
     call.respond(200, "OK", sdp=GOOD)
-    await heard.first(Answered)  # type: ignore[attr-defined]
+    await heard.first(Answered)
     call.tag = "second"
     call.respond(200, "OK", sdp=GOOD)
     await asyncio.sleep(0.2)
@@ -598,8 +594,6 @@ async def test_odd_challenges_are_survived(stations: Stations, challenge: str) -
 
 
 def _digest(user: str, realm: str, password: str, uri: str, fields: dict[str, str]) -> str:
-    from hashlib import md5
-
     def h(text: str) -> str:
         return md5(text.encode()).hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import socket
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 4096
 """Stream connections from peers on one listener."""
 MAX_PER_HOST = 256
+FLUSH = 0.5
+"""Seconds that close() lets connections deliver what is queued."""
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Octets asked for in the kernel, so that a burst of calls is not lost before we get to it."""
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<host>\[[^\]]+\]|[^:/\[\]]+):(?P<port>\d{1,5})/?")
@@ -117,6 +120,7 @@ class StreamListener:
         self.home: Listener
         self._hosts: Counter[str] = Counter()
         self._dialling: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
         self._server: asyncio.Server
 
     @classmethod
@@ -146,11 +150,20 @@ class StreamListener:
         self._hosts[host] += 1
         return True
 
-    def gone(self, host: str) -> None:
-        """A connection from `host` has ended."""
-        self._hosts[host] -= 1
-        if self._hosts[host] <= 0:
-            del self._hosts[host]
+    def joined(self, connection: Connection) -> None:
+        """A connection has come about."""
+        self.connections.add(connection)
+        self._empty.clear()
+
+    def left(self, connection: Connection, host: str | None) -> None:
+        """A connection has ended; `host` if it was one that admits() had let in."""
+        self.connections.discard(connection)
+        if host is not None:
+            self._hosts[host] -= 1
+            if self._hosts[host] <= 0:
+                del self._hosts[host]
+        if not self.connections:
+            self._empty.set()
 
     async def close(self) -> None:
         """Close the server and every connection."""
@@ -159,6 +172,12 @@ class StreamListener:
             task.cancel()
         for connection in tuple(self.connections):
             connection.close()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH):
+                    await self._empty.wait()
+        for connection in tuple(self.connections):
+            connection.abort()
         await asyncio.sleep(0)
         self.home.shut()
 

@@ -17,6 +17,8 @@ FIRST_MESSAGE = 30.0
 """Seconds in which a new connection must send a whole message, and any must finish what it began."""
 IDLE = 600.0
 """Seconds without an octet after which a connection that carries no call is closed."""
+LINGER = 1.0
+"""Seconds that a peer gets to read why it is being cut off."""
 BACKLOG = 1024 * 1024
 """Octets that a peer may leave unread before its connection is given up."""
 CONNECT = 10.0
@@ -60,7 +62,7 @@ class Connection(asyncio.Protocol):
         """PJSIP's side of it; for a peer's connection it is made when it is there."""
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
-        self._spoken = self._admitted = False
+        self._spoken = self._admitted = self._leaving = False
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,20 +74,23 @@ class Connection(asyncio.Protocol):
                 self._socket.abort()
                 return
             self._admitted = True
-            self._transport = self._listener.home.accept(self._host, self._port, self.send, self.close)
+            self._transport = self._listener.home.accept(self._host, self._port, self.send, self._released)
         elif not self._transport.alive:
             self._socket.abort()
             return
         else:
-            self._transport.established(self.send, self.close)
+            self._transport.established(self.send, self._released)
             self._endpoint.soon()
-        self._listener.connections.add(self)
+        self._listener.joined(self)
         self._watch = self._loop.call_later(FIRST_MESSAGE, self._check)
 
     def send(self, data: bytes) -> None:
         """Queue bytes for the peer."""
         if self._socket.is_closing():
             raise ConnectionError("the connection is closing")
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         self._socket.write(data)
         if self._socket.get_write_buffer_size() > BACKLOG:
             self._intake.count("connections_stalled")
@@ -94,6 +99,10 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close once what is queued has been sent."""
         self._socket.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._socket.abort()
 
     def data_received(self, data: bytes) -> None:
         transport = self._transport
@@ -113,10 +122,25 @@ class Connection(asyncio.Protocol):
                     response = refusal(piece.head, piece.status, self._host, self._port)
                     if response is not None:
                         self._answer(response)
-                    self.close()
+                    self._give_up()
                     return
             if self._socket.is_closing():
                 return
+
+    def _released(self) -> None:
+        """PJSIP has no more use for it."""
+        if not self._leaving:
+            self.close()
+
+    def _give_up(self) -> None:
+        """Say no more and hear no more, but let the answer arrive: unread octets would make it a reset."""
+        self._leaving = True
+        transport, self._transport = self._transport, None
+        self._socket.write_eof()
+        self._loop.call_later(LINGER, self._socket.close)
+        if transport is not None:
+            transport.lost()
+            self._endpoint.soon()
 
     def eof_received(self) -> bool:
         if self._framer.partial:
@@ -126,9 +150,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        self._listener.connections.discard(self)
-        if self._admitted:
-            self._listener.gone(self._host)
+        self._listener.left(self, self._host if self._admitted else None)
         if self._transport is not None:
             self._transport.lost()
             self._transport = None
@@ -136,7 +158,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, data: bytes) -> None:
         if not self._socket.is_closing():
-            self._socket.write(data)
+            self._write(data)
 
     def _check(self) -> None:
         """Closes a connection that says nothing, or does not finish what it says."""

@@ -14,7 +14,7 @@ _URI = re.compile(
     r"(?P<scheme>sips?):(?:(?P<user>[^@\s<>\"]{1,256})@)?"
     r"(?P<host>\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?)"
     r"(?::(?P<port>\d{1,5}))?(?P<parameters>(?:;[^\s<>\"?;]+)*)(?:\?(?P<headers>[^\s<>\"]*))?",
-    re.ASCII,
+    re.ASCII | re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]{1,128}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
