@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from forkproxy.demo.checks import match, run_checks
-from forkproxy.demo.g711 import decode, encode
 from forkproxy.demo.recording import Recording
 from forkproxy.demo.voices import CALLER, speech
+from forkproxy.media.audio import decode_ulaw, encode_ulaw
 from tests.demo.synthetic import BEGAN, change_messages, recording
 
 Bodies = list[dict[str, Any]]
@@ -57,8 +57,8 @@ def lose_a_frame(bodies: Bodies) -> Bodies:
 
 def mix_inbound(bodies: Bodies) -> Bodies:
     for one, two in zip(media(bodies, "inbound"), media(bodies, "outbound"), strict=True):
-        a, b = (decode(base64.b64decode(x["media"]["payload"])) for x in (one, two))
-        sums = encode([(x + y) // 2 for x, y in zip(a, b, strict=True)])
+        a, b = (decode_ulaw(base64.b64decode(x["media"]["payload"])) for x in (one, two))
+        sums = encode_ulaw([(x + y) // 2 for x, y in zip(a, b, strict=True)])
         one["media"]["payload"] = base64.b64encode(sums).decode()
     return bodies
 

@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 import pytest
 
 from forkproxy.demo.checks import run_checks
-from forkproxy.demo.g711 import decode
 from forkproxy.demo.ladder import rungs
 from forkproxy.demo.recording import ConsumerReport, Recording
 from forkproxy.demo.report import render, verdict
+from forkproxy.media.audio import decode_ulaw
 from tests.demo.synthetic import change_messages, recording
 
 VOID = {"meta", "input", "br", "hr", "img", "link"}
@@ -83,7 +83,7 @@ def test_the_four_recordings_can_be_played() -> None:
         with wave.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
             samples = memoryview(file.readframes(file.getnframes())).cast("h").tolist()
-        assert samples == decode(audio)
+        assert samples == decode_ulaw(audio)
 
 
 def test_the_page_shows_messages_literally_and_counts_them() -> None:

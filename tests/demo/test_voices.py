@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from forkproxy.demo.g711 import decode
 from forkproxy.demo.voices import CALLEE, CALLER, RATE, SHORTEST, Voice, conversation, level, speech
+from forkproxy.media.audio import decode_ulaw
 
 
 @pytest.mark.parametrize("seconds", [SHORTEST, 3.3, 6.0, 20.0])
 @pytest.mark.parametrize(("voice", "other"), [(CALLER, CALLEE), (CALLEE, CALLER)])
 def test_a_voice_has_its_own_mark_and_not_the_other_s(voice: Voice, other: Voice, seconds: float) -> None:
-    samples = decode(speech(voice, seconds))
+    samples = decode_ulaw(speech(voice, seconds))
     own, foreign = level(samples, voice.mark), level(samples, other.mark)
     assert own > -26
     assert foreign < own - 40
@@ -19,7 +19,7 @@ def test_a_voice_has_its_own_mark_and_not_the_other_s(voice: Voice, other: Voice
 
 
 def test_mixed_voices_have_both_marks() -> None:
-    mixed = [sum(pair) for pair in zip(*(decode(speech(v, 6.0)) for v in (CALLER, CALLEE)), strict=True)]
+    mixed = [sum(pair) for pair in zip(*(decode_ulaw(speech(v, 6.0)) for v in (CALLER, CALLEE)), strict=True)]
     assert abs(level(mixed, 440) - level(mixed, 1000)) < 12
 
 

@@ -11,10 +11,10 @@ import hmac
 from collections import Counter
 from dataclasses import dataclass
 
-from forkproxy.demo.g711 import decode
 from forkproxy.demo.recording import PhoneReport, Recording, Stream, frames
 from forkproxy.demo.scene import STOP_WIDGET
 from forkproxy.demo.voices import CALLEE, CALLER, Voice, level
+from forkproxy.media.audio import decode_ulaw
 from forkproxy.model import FRAME_BYTES, FRAME_MS, Track
 
 AUDIBLE = -40.0
@@ -207,7 +207,7 @@ def _pace(stream: Stream) -> _Finding:
 
 
 def _voice(audio: bytes, speaker: Voice, other: Voice) -> _Finding:
-    samples = decode(audio)
+    samples = decode_ulaw(audio)
     own, foreign = level(samples, speaker.mark), level(samples, other.mark)
     passed = own >= AUDIBLE and own - foreign >= APART
     heard = f"{speaker.mark:,} Hz ({speaker.name}) at {own:.0f} dB"

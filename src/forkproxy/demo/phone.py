@@ -25,6 +25,7 @@ from pathlib import Path
 from forkproxy.demo.recording import PhoneReport, SipMessage
 from forkproxy.errors import ForkproxyError
 from forkproxy.media import MediaEngine, MediaLeg
+from forkproxy.media.audio import load_wav
 from forkproxy.model import Address, Frame, Track
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg, SipEndpoint, TraceMessage, sdp
 from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
@@ -210,11 +211,7 @@ def load_audio(path: Path) -> bytes:
         OSError: there is no such file.
     """
     content = path.read_bytes()
-    if path.suffix == ".ulaw":
-        return content
-    from forkproxy.media.audio import load_wav
-
-    return load_wav(content)
+    return content if path.suffix == ".ulaw" else load_wav(content)
 
 
 def tell(event: str, **fields: object) -> None:

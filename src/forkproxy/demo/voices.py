@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from forkproxy.demo.g711 import encode
+from forkproxy.media.audio import encode_ulaw
 
 RATE = 8000
 SHORTEST = 2.0
@@ -87,7 +87,7 @@ def speech(voice: Voice, seconds: float) -> bytes:
     for turn in conversation(seconds):
         if turn.speaker == voice.name:
             _say(samples, voice, round(turn.start * RATE), round(turn.end * RATE), dice)
-    return encode([int(max(-1.0, min(1.0, sample)) * 32000) for sample in samples])
+    return encode_ulaw([int(max(-1.0, min(1.0, sample)) * 32000) for sample in samples])
 
 
 def _say(samples: list[float], voice: Voice, start: int, end: int, dice: random.Random) -> None:
