@@ -83,7 +83,7 @@ def test_the_four_recordings_can_be_played() -> None:
         with wave.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
             samples = memoryview(file.readframes(file.getnframes())).cast("h").tolist()
-        assert samples == decode_ulaw(audio)
+        assert samples == decode_ulaw(audio).tolist()
 
 
 def test_the_page_shows_messages_literally_and_counts_them() -> None:
