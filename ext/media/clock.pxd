@@ -3,16 +3,14 @@
 Packets are laid on a timeline of 8,000 samples a second by their RTP timestamps; a frame is cut from it when
 its time and the reordering window are over. The rules, in the order in which a packet meets them:
 
-- The first packet of a source (an SSRC; numbers taken up afresh make a new source too) goes where the
-timeline
-  stands when it arrives, rounded down to a whole frame, so that 20 ms packets become frames octet for octet.
+- The first packet of a source (an SSRC; numbers taken up afresh make a new source too) goes where
+  the timeline stands when it arrives, rounded down to a whole frame, so that 20 ms packets become frames
+  octet for octet.
 - Every other packet goes where its timestamp says, relative to the one before.
-- A timestamp that leads off the timeline (over a second behind, or further ahead than there is room) is a
-jump:
-  the packet is laid like a first one.
+- A timestamp that leads off the timeline (over a second behind, or further ahead than there is room) is
+  a jump: the packet is laid like a first one.
 - What comes after its frame has been cut is late: dropped. If the newest packets stay late for 100 ms, the
-network
-  has become slower for good, and the next is laid like a first one.
+  network has become slower for good, and the next is laid like a first one.
 - Over blocks of four seconds the *best* packet (the one that waited least on its way) is compared with the
   timeline. If the sender's clock and ours have drifted further apart than `EARLY_NS` or `TARDY_NS`, one frame
   is dropped or inserted. The two limits leave 36 ms, so two tracks of 20 ms packets never part by more than a

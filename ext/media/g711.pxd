@@ -84,8 +84,9 @@ cdef inline void g711_fill_tables() noexcept nogil:
         alaw_ulaw[code] = ulaw_encode(alaw_decode(code))
 
 
-cdef inline void g711_translate(uint8_t *to, const uint8_t *samples, int count, const uint8_t *table) noexcept
-nogil:
+cdef inline void g711_translate(
+    uint8_t *to, const uint8_t *samples, int count, const uint8_t *table
+) noexcept nogil:
     """`to` may be `samples`."""
     cdef int i
     for i in range(count):

@@ -9,8 +9,17 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from media.address cimport Address, Sockaddr, address_write, is_unspecified, same_address, same_host
-from media.clock cimport Clock, ClockFigures, clock_close, clock_copy, clock_cut, clock_due, clock_open,
-figures_add from media.linux cimport (
+from media.clock cimport (
+    Clock,
+    ClockFigures,
+    clock_close,
+    clock_copy,
+    clock_cut,
+    clock_due,
+    clock_open,
+    figures_add,
+)
+from media.linux cimport (
     AF_UNSPEC,
     EPOLL_CTL_ADD,
     EPOLLIN,
@@ -40,8 +49,8 @@ cdef enum Codec:
 
 cdef enum Lock:
     OPEN = 0                 # nobody has been heard yet
-    BY_HOST = 1              # the first valid packet came from the right host, but another port than
-    signalled EXACT = 2                # from the very address signalled: final
+    BY_HOST = 1              # the first valid packet came from a right host, but another port
+    EXACT = 2                # from the very address signalled: final
 
 cdef enum:
     MAX_HOSTS = 2
@@ -113,11 +122,11 @@ cdef struct Leg:
     bint negotiated          # set_remote has been called
     bint sends               # the remote may send,
     bint receives            # and wants to receive
-    Address hosts[MAX_HOSTS] # from where a source may be learned; ports do not count
+    Address hosts[MAX_HOSTS]  # from where a source may be learned; ports do not count
     int32_t host_count
     uint8_t codecs[128]      # Codec of a payload type, as received
     uint8_t route[128]       # payload type on the other leg, or NO_ROUTE
-    uint8_t route_codec[128] # Codec that it must have there
+    uint8_t route_codec[128]  # Codec that it must have there
     uint8_t play_type        # what prompts are sent as,
     uint8_t play_codec
     int32_t packet_ms        # and how much of them in one packet
@@ -235,8 +244,9 @@ cdef inline void leg_signal(Leg *leg, Port *port, const Address *signalled) noex
 
 cdef inline bint leg_sendable(const Leg *leg, const Port *port) noexcept nogil:
     """Whether there is anywhere to send to."""
-    return leg.negotiated and (port.lock != OPEN or (port.signalled.port and not
-    is_unspecified(&port.signalled)))
+    if port.lock != OPEN:
+        return True
+    return leg.negotiated and port.signalled.port and not is_unspecified(&port.signalled)
 
 
 cdef inline void tapped_free(Tapped *tapped) noexcept nogil:

@@ -16,9 +16,9 @@ cdef extern from "<sys/socket.h>" nogil:
     int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
     int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
     ssize_t recv(int fd, void *buffer, size_t length, int flags)
-    ssize_t recvfrom(int fd, void *buffer, size_t length, int flags, sockaddr *source, socklen_t
-    *source_length) ssize_t send(int fd, const void *buffer, size_t length, int flags) ssize_t sendto(int fd,
-    const void *buffer, size_t length, int flags, const sockaddr *to, socklen_t to_length)
+    ssize_t recvfrom(int fd, void *buffer, size_t length, int flags, sockaddr *source, socklen_t *size)
+    ssize_t send(int fd, const void *buffer, size_t length, int flags)
+    ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const sockaddr *to, socklen_t size)
 
 cdef extern from "<netinet/in.h>" nogil:
     cdef struct in_addr:
@@ -81,21 +81,33 @@ cdef extern from "<pthread.h>" nogil:
         pass
     ctypedef struct pthread_mutex_t:
         pass
-    int pthread_create(pthread_t *thread, const void *attributes, void *(*body)(void *) noexcept nogil, void
-    *argument) int pthread_join(pthread_t thread, void **result) int pthread_mutex_init(pthread_mutex_t
-    *mutex, const void *attributes) int pthread_mutex_destroy(pthread_mutex_t *mutex) int
-    pthread_mutex_lock(pthread_mutex_t *mutex) int pthread_mutex_unlock(pthread_mutex_t *mutex)
+    ctypedef void *(*thread_body)(void *) noexcept nogil
+    int pthread_create(pthread_t *thread, const void *attributes, thread_body body, void *argument)
+    int pthread_join(pthread_t thread, void **result)
+    int pthread_mutex_init(pthread_mutex_t *mutex, const void *attributes)
+    int pthread_mutex_destroy(pthread_mutex_t *mutex)
+    int pthread_mutex_lock(pthread_mutex_t *mutex)
+    int pthread_mutex_unlock(pthread_mutex_t *mutex)
 
 cdef extern from *:
     """
     #include <stdint.h>
     #include <pthread.h>
-    static inline uint64_t load_acquire(const uint64_t *word) { return __atomic_load_n(word,
-    __ATOMIC_ACQUIRE); } static inline void store_release(uint64_t *word, uint64_t value) {
-    __atomic_store_n(word, value, __ATOMIC_RELEASE); } static inline uint64_t exchange(uint64_t *word,
-    uint64_t value) { return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL); } static inline void
-    fence(void) { __atomic_thread_fence(__ATOMIC_ACQ_REL); } static inline int name_thread(pthread_t thread,
-    const char *name) { return pthread_setname_np(thread, name); }
+    static inline uint64_t load_acquire(const uint64_t *word) {
+        return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    }
+    static inline void store_release(uint64_t *word, uint64_t value) {
+        __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    }
+    static inline uint64_t exchange(uint64_t *word, uint64_t value) {
+        return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
+    }
+    static inline void fence(void) {
+        __atomic_thread_fence(__ATOMIC_ACQ_REL);
+    }
+    static inline int name_thread(pthread_t thread, const char *name) {
+        return pthread_setname_np(thread, name);
+    }
     """
     uint64_t load_acquire(const uint64_t *word) nogil
     void store_release(uint64_t *word, uint64_t value) nogil

@@ -51,10 +51,12 @@ cdef enum:
     BATCH = 64                 # events handled between two looks at the lock
     PACKET = 2048              # octets; nothing longer is RTP
     BURST = 16                 # packets read from one socket in a row, where there may be more than one
-    STALL_NS = 10000000        # the thread was kept from running: read what has piled up before frames are
-    cut, FULL_BATCHES = 64          # for so many batches at most SWEEP_NS = 100000000       # between two
-    looks at the guards GUARD_BURST = 32 MEMINFO_WORDS = 9 MEMINFO_DROPS = 8          # SK_MEMINFO_DROPS of
-    linux/sock_diag.h
+    STALL_NS = 10000000        # the thread did not run: what has piled up is read before frames are cut,
+    FULL_BATCHES = 64          # for so many batches at most
+    SWEEP_NS = 100000000       # between two looks at the guards
+    GUARD_BURST = 32
+    MEMINFO_WORDS = 9
+    MEMINFO_DROPS = 8          # SK_MEMINFO_DROPS of linux/sock_diag.h
 
 
 cdef inline void read_rtp(Leg *leg, uint8_t *buffer, int32_t most, int64_t now) noexcept nogil:
@@ -105,14 +107,13 @@ cdef inline void read_guard(Leg *leg, uint8_t *buffer, int64_t now) noexcept nog
     cdef Address source
     cdef uint32_t meminfo[MEMINFO_WORDS]
     cdef ssize_t size
-    cdef int i
+    cdef int left = GUARD_BURST
     length = sizeof(meminfo)
     if getsockopt(leg.guard, SOL_SOCKET, SO_MEMINFO, meminfo, &length) == 0 and length == sizeof(meminfo):
         leg.counts[UNKNOWN_SOURCE] += <uint32_t>(meminfo[MEMINFO_DROPS] - leg.guard_drops)
         leg.guard_drops = meminfo[MEMINFO_DROPS]
-    for i in range(GUARD_BURST):
-        if leg.guard < 0:
-            return
+    while left > 0 and leg.guard >= 0:
+        left -= 1
         length = sizeof(Sockaddr)
         size = recvfrom(leg.guard, buffer, PACKET, MSG_DONTWAIT | MSG_TRUNC, &from_.any, &length)
         if size < 0:
@@ -129,8 +130,9 @@ cdef inline Leg *leg_of(Worker *worker, uint64_t key) noexcept nogil:
     return worker.slots[slot].leg
 
 
-cdef inline void worker_sweep(Worker *worker, epoll_event *events, uint8_t *buffer, int64_t now) noexcept
-nogil:
+cdef inline void worker_sweep(
+    Worker *worker, epoll_event *events, uint8_t *buffer, int64_t now
+) noexcept nogil:
     cdef int count, i
     cdef Leg *leg
     count = epoll_wait(worker.guards, events, BATCH, 0)

@@ -49,7 +49,7 @@ from media.stream cimport PLAYED, reception_note, sending_next
 
 cdef enum:
     MOST_PLAYED = 480          # samples in a packet of ours: 60 ms
-    PLAY_BEHIND_NS = 200000000 # further behind than this, a prompt is resumed rather than hurried
+    PLAY_BEHIND_NS = 200000000  # further behind than this, a prompt is resumed rather than hurried
 
 
 cdef inline uint64_t leg_source(const Leg *leg) noexcept nogil:
@@ -113,13 +113,15 @@ cdef inline void leg_rtcp(Leg *leg, uint8_t *p, int32_t size, const Address *sou
         leg_send(peer, &peer.rtcp, p, size)
 
 
-cdef inline void leg_forward(Leg *leg, uint8_t *p, int32_t size, Rtp *rtp, uint8_t codec, int64_t now)
-noexcept nogil:
+cdef inline void leg_forward(
+    Leg *leg, uint8_t *p, int32_t size, Rtp *rtp, uint8_t codec, int64_t now
+) noexcept nogil:
     """Send a checked packet on to the other leg, as part of the stream that its phone gets from us."""
     cdef Leg *peer = leg.peer
     cdef uint8_t payload_type = leg.route[rtp.payload_type]
     cdef uint8_t wanted = leg.route_codec[rtp.payload_type]
     cdef bint marker = rtp.marker
+    cdef uint8_t *payload
     if peer == NULL:
         leg.counts[NOT_CONNECTED] += 1
         return
@@ -139,8 +141,8 @@ noexcept nogil:
         leg.counts[STRAGGLER] += 1
         return
     if codec != wanted:
-        g711_translate(p + rtp.payload, p + rtp.payload, rtp.length, ulaw_alaw if wanted == PCMA else
-        alaw_ulaw)
+        payload = p + rtp.payload
+        g711_translate(payload, payload, rtp.length, ulaw_alaw if wanted == PCMA else alaw_ulaw)
     rtp_rewrite(p, payload_type, marker, rtp.sequence, rtp.timestamp, peer.tx.ssrc)
     if peer.tapped != NULL:
         if codec == EVENTS:
@@ -153,8 +155,9 @@ noexcept nogil:
     leg_send(peer, &peer.rtp, p, size)
 
 
-cdef inline void leg_rtp(Leg *leg, uint8_t *p, int32_t size, const Address *source, int64_t now) noexcept
-nogil:
+cdef inline void leg_rtp(
+    Leg *leg, uint8_t *p, int32_t size, const Address *source, int64_t now
+) noexcept nogil:
     """One packet from the RTP port. `source` NULL: the kernel has matched it, it is the locked one."""
     cdef Rtp rtp
     cdef RtpFault fault

@@ -14,24 +14,25 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from media.address cimport Address, Sockaddr
-from media.clock cimport FLAG_CONCEALED, FLAG_RECEIVED, FRAME_NS, ClockFigures, figures_add
-from media.g711 cimport g711_fill_tables
-from media.leg cimport (
-    COUNTS,
-    MAX_HOSTS,
-    OPEN,
-    Leg,
-    Playback,
-    Port,
-    Tapped,
-    leg_hear_all,
-    leg_keep_figures,
-    leg_signal,
-    tapped_free,
-    tapped_new,
-    tapped_rest,
+from media.address cimport Sockaddr
+from media.clock cimport FLAG_CONCEALED, FLAG_RECEIVED, FRAME_NS
+from media.control cimport (
+    Remote,
+    Snapshot,
+    leg_enter,
+    leg_leave,
+    leg_set_remote,
+    leg_set_route,
+    leg_snapshot,
+    leg_start_playing,
+    leg_stop_playing,
+    leg_tap,
+    leg_untap,
+    legs_join,
+    legs_part,
 )
+from media.g711 cimport g711_fill_tables
+from media.leg cimport COUNTS, MAX_HOSTS, Leg, Playback, Tapped, tapped_free, tapped_new
 from media.linux cimport (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -45,21 +46,7 @@ from media.linux cimport (
 )
 from media.loop cimport worker_start
 from media.ring cimport FRAME, INBOUND, OUTBOUND, RING_SLOTS, Pair, Ring, ring_copy, ring_first
-from media.stream cimport NO_SOURCE, reception_expected
-from media.worker cimport (
-    TICK_NS,
-    Worker,
-    worker_adopt,
-    worker_close,
-    worker_lock,
-    worker_open,
-    worker_play,
-    worker_release,
-    worker_tap,
-    worker_unlock,
-    worker_unplay,
-    worker_untap,
-)
+from media.worker cimport TICK_NS, Worker, worker_close, worker_open
 
 from forkproxy.model import Frame as _Frame
 from forkproxy.model import Track as _Track
@@ -186,7 +173,7 @@ cdef class Relay:
         store_release(&self.notified, 0)
         for tap in self.taps.copy():
             if tap.tapped != NULL and load_acquire(&tap.tapped.ring.written) > tap.cursor:
-                self.call(tap.on_frames, tap.read())
+                self.call(tap.on_frames, tap.collect())
         for playback in self.playbacks.copy():
             if playback.leg is not None and load_acquire(&playback.c.done):
                 playback.leave()
@@ -262,9 +249,7 @@ cdef class RelayLeg:
             raise OSError("the RTP socket has no name")
         self.c.family = self.c.here.any.sa_family
         with nogil:
-            worker_lock(self.worker)
-            self.is_open = worker_adopt(self.worker, self.c)
-            worker_unlock(self.worker)
+            self.is_open = leg_enter(self.worker, self.c)
         if not self.is_open:
             raise OSError("the relay cannot watch another socket")
         relay.legs.add(self)
@@ -282,77 +267,49 @@ cdef class RelayLeg:
         bint sends, bint receives, bytes codecs, uint8_t play_type, uint8_t play_codec, int packet_ms,
     ):
         """Hosts are 16 octets each (IPv4 mapped); `codecs` is 128 octets, the Codec of each payload type."""
-        cdef Address rtp, rtcp
-        cdef Leg *c = self.opened()
-        cdef const uint8_t *host_octets = hosts
-        cdef const uint8_t *codec_octets = codecs
-        cdef int count = len(hosts) // 16
+        cdef Remote remote
+        cdef const uint8_t *octets = hosts
         cdef int i
-        if len(rtp_host) != 16 or len(rtcp_host) != 16 or len(codecs) != 128 or count > MAX_HOSTS:
+        cdef Leg *c = self.opened()
+        memset(&remote, 0, sizeof(remote))
+        remote.host_count = len(hosts) // 16
+        if len(rtp_host) != 16 or len(rtcp_host) != 16 or len(codecs) != 128 or remote.host_count > MAX_HOSTS:
             raise ValueError("hosts are 16 octets, codecs 128")
-        memcpy(rtp.host, <const uint8_t *>rtp_host, 16)
-        rtp.port = rtp_port
-        memcpy(rtcp.host, <const uint8_t *>rtcp_host, 16)
-        rtcp.port = rtcp_port
+        for i in range(remote.host_count):
+            memcpy(remote.hosts[i].host, octets + 16 * i, 16)
+        memcpy(remote.rtp.host, <const uint8_t *>rtp_host, 16)
+        remote.rtp.port = rtp_port
+        memcpy(remote.rtcp.host, <const uint8_t *>rtcp_host, 16)
+        remote.rtcp.port = rtcp_port
+        remote.sends = sends
+        remote.receives = receives
+        memcpy(remote.codecs, <const uint8_t *>codecs, 128)
+        remote.play_type = play_type
+        remote.play_codec = play_codec
+        remote.packet_ms = packet_ms
         with nogil:
-            worker_lock(self.worker)
-            c.host_count = count
-            memset(c.hosts, 0, sizeof(c.hosts))
-            for i in range(count):
-                memcpy(c.hosts[i].host, host_octets + 16 * i, 16)
-            memcpy(c.codecs, codec_octets, 128)
-            c.sends = sends
-            c.receives = receives
-            c.play_type = play_type
-            c.play_codec = play_codec
-            c.packet_ms = packet_ms
-            leg_signal(c, &c.rtp, &rtp)
-            leg_signal(c, &c.rtcp, &rtcp)
-            if c.rtp.lock == OPEN:
-                leg_hear_all(c)
-            c.negotiated = True
-            worker_unlock(self.worker)
+            leg_set_remote(self.worker, c, &remote)
 
     def set_route(self, bytes types, bytes codecs):
-        """128 octets each: the payload type that every payload type has on the other leg (255: none), and its
-        Codec."""
+        """128 octets each: what a payload type is called on the other leg (255: nothing), and its Codec."""
         cdef Leg *c = self.opened()
         cdef const uint8_t *type_octets = types
         cdef const uint8_t *codec_octets = codecs
         if len(types) != 128 or len(codecs) != 128:
             raise ValueError("a route is 128 octets")
         with nogil:
-            worker_lock(self.worker)
-            memcpy(c.route, type_octets, 128)
-            memcpy(c.route_codec, codec_octets, 128)
-            worker_unlock(self.worker)
+            leg_set_route(self.worker, c, type_octets, codec_octets)
 
     def connect(self, RelayLeg other):
         """Forward both ways; both have been disconnected from others."""
         cdef Leg *c = self.opened()
         cdef Leg *d = other.opened()
-        cdef Worker *first = min(self.worker, other.worker)
-        cdef Worker *second = max(self.worker, other.worker)
-        cdef bint moved = True
+        cdef bint joined
         if self.peer is not None or other.peer is not None or self is other:
             raise ValueError("a leg is connected already")
         with nogil:
-            worker_lock(first)
-            if second != first:
-                worker_lock(second)
-                worker_release(other.worker, d)
-                moved = worker_adopt(self.worker, d)
-                if not moved:
-                    worker_adopt(other.worker, d)  # into the slot that it has just left
-            if moved:
-                c.tx.source = NO_SOURCE
-                d.tx.source = NO_SOURCE
-                c.peer = d
-                d.peer = c
-            if second != first:
-                worker_unlock(second)
-            worker_unlock(first)
-        if not moved:
+            joined = legs_join(self.worker, c, other.worker, d)
+        if not joined:
             raise OSError("the relay cannot watch another socket")
         other.worker = self.worker
         self.peer = other
@@ -360,59 +317,30 @@ cdef class RelayLeg:
 
     def disconnect(self):
         """Forward no more, in either direction."""
-        if self.peer is None:
-            return
-        with nogil:
-            worker_lock(self.worker)
-            self.c.peer.peer = NULL
-            self.c.peer = NULL
-            worker_unlock(self.worker)
-        self.peer.peer = None
-        self.peer = None
+        if self.peer is not None:
+            with nogil:
+                legs_part(self.worker, self.c)
+            self.peer.peer = None
+            self.peer = None
 
     def figures(self):
-        """What the leg has counted, received and put on its tracks, by name; times in nanoseconds."""
-        cdef Leg *c = self.c
-        cdef ClockFigures tracks[2]
-        cdef Address source
-        cdef uint64_t counts[COUNTS]
-        cdef uint64_t expected, packets, duplicate, reordered, changes
-        cdef int64_t idle
-        cdef uint32_t jitter
-        cdef bint locked, heard
+        """What the leg has counted, received and put on its tracks, by name."""
+        cdef Snapshot snapshot
         with nogil:
-            if self.is_open:
-                worker_lock(self.worker)
-            memcpy(counts, c.counts, sizeof(counts))
-            memcpy(tracks, c.figures, sizeof(tracks))
-            if c.tapped != NULL:
-                figures_add(&tracks[INBOUND], &c.tapped.tracks[INBOUND].figures)
-                figures_add(&tracks[OUTBOUND], &c.tapped.tracks[OUTBOUND].figures)
-            expected = reception_expected(&c.rx)
-            packets = c.rx.packets
-            duplicate = c.rx.duplicate
-            reordered = c.rx.reordered
-            changes = c.rx.changes
-            jitter = c.rx.jitter
-            heard = c.rx.heard
-            idle = monotonic_ns() - c.rx.arrival
-            locked = c.rtp.lock != OPEN
-            source = c.rtp.source
-            if self.is_open:
-                worker_unlock(self.worker)
-        result = {name: counts[n] for n, name in enumerate(COUNT_NAMES)}
+            leg_snapshot(self.worker, self.c, self.is_open, &snapshot)
+        result = {name: snapshot.counts[n] for n, name in enumerate(COUNT_NAMES)}
         result.update(
-            expected=expected, packets=packets, duplicate=duplicate, reordered=reordered,
-            ssrc_changes=changes, jitter=jitter, idle=idle if heard else None, tracks=(tracks[INBOUND],
-            tracks[OUTBOUND]), source=(source.host[:16], source.port) if locked else None,
+            expected=snapshot.expected, packets=snapshot.packets, duplicate=snapshot.duplicate,
+            reordered=snapshot.reordered, ssrc_changes=snapshot.ssrc_changes, jitter=snapshot.jitter,
+            idle_ns=snapshot.idle_ns if snapshot.heard else None,
+            source=(snapshot.source.host[:16], snapshot.source.port) if snapshot.locked else None,
+            inbound=snapshot.tracks[INBOUND], outbound=snapshot.tracks[OUTBOUND],
         )
         return result
 
     def close(self):
         """Close the sockets; taps and prompt end without further calls. Later calls do nothing."""
-        cdef Leg *c = self.c
         cdef RelayTap tap
-        cdef int n
         if not self.is_open:
             return
         self.disconnect()
@@ -423,14 +351,7 @@ cdef class RelayLeg:
                 tap.close()
         self.is_open = False
         with nogil:
-            worker_lock(self.worker)
-            worker_release(self.worker, c)
-            leg_hear_all(c)
-            close(c.rtp.fd)
-            close(c.rtcp.fd)
-            for n in range(COUNTS):
-                self.worker.closed[n] += c.counts[n]
-            worker_unlock(self.worker)
+            leg_leave(self.worker, self.c)
         self.relay.legs.discard(self)
 
 
@@ -459,22 +380,12 @@ cdef class RelayPlayback:
         leg.playback = self
         leg.relay.playbacks.append(self)
         with nogil:
-            worker_lock(leg.worker)
-            c.tx.source = NO_SOURCE
-            c.playing = &self.c
-            worker_play(leg.worker, c)
-            worker_unlock(leg.worker)
+            leg_start_playing(leg.worker, c, &self.c)
 
     cdef int leave(self) except -1:
         """Stop, done or not. The relay thread does not know `c` any more afterwards."""
-        cdef Worker *worker = self.leg.worker
-        cdef Leg *c = self.leg.c
         with nogil:
-            worker_lock(worker)
-            if c.playing == &self.c:
-                worker_unplay(worker, c)
-                c.playing = NULL
-            worker_unlock(worker)
+            leg_stop_playing(self.leg.worker, self.leg.c, &self.c)
         self.leg.relay.playbacks.remove(self)
         self.leg.playback = None
         self.leg = None
@@ -507,7 +418,6 @@ cdef class RelayTap:
 
     def __cinit__(self, RelayLeg leg, bint inbound, bint outbound, on_frames):
         cdef Leg *c = leg.opened()
-        cdef Worker *worker = leg.worker
         cdef int64_t now = monotonic_ns()
         cdef Tapped *fresh = NULL
         self.wanted[INBOUND] = inbound
@@ -519,12 +429,7 @@ cdef class RelayTap:
             if fresh == NULL:
                 raise MemoryError
         with nogil:
-            worker_lock(worker)
-            if fresh != NULL:
-                c.tapped = fresh
-                worker_tap(worker, fresh)
-            c.tapped.taps += 1
-            worker_unlock(worker)
+            leg_tap(leg.worker, c, fresh)
         self.tapped = c.tapped
         self.base = (now - self.tapped.tracks[INBOUND].start) // FRAME_NS
         self.cursor = self.base
@@ -543,59 +448,47 @@ cdef class RelayTap:
         self.frames += 1
         return 0
 
-    cdef list read(self):
+    cdef list collect(self):
         """Everything that is new."""
         cdef list frames = []
         cdef Pair pair
         cdef Ring *ring = self.tapped.ring
         cdef uint64_t written = load_acquire(&ring.written)
-        cdef uint64_t first
-        cdef uint64_t lost
+        cdef uint64_t first, lost
         while self.cursor < written:
-            if not ring_copy(ring, self.cursor, &pair):
-                first = ring_first(ring, load_acquire(&ring.written))
-                lost = (max(first, self.cursor + 1) - self.cursor) * (self.wanted[INBOUND] +
-                self.wanted[OUTBOUND]) self.cursor = max(first, self.cursor + 1) self.dropped += lost
-                self.leg.relay.frames_lost += lost continue
-            self.add(frames, self.cursor, &pair)
-            self.cursor += 1
+            if ring_copy(ring, self.cursor, &pair):
+                self.add(frames, self.cursor, &pair)
+                self.cursor += 1
+                continue
+            first = max(ring_first(ring, load_acquire(&ring.written)), self.cursor + 1)
+            lost = (first - self.cursor) * (self.wanted[INBOUND] + self.wanted[OUTBOUND])
+            self.cursor = first
+            self.dropped += lost
+            self.leg.relay.frames_lost += lost
         return frames
 
     def close(self):
         """Hand over what is there, and what is over but held back by the window; then read no more."""
         cdef list frames
-        cdef Pair *rest
         cdef Tapped *tapped = self.tapped
-        cdef Worker *worker
-        cdef Leg *c
-        cdef int32_t count, i
-        cdef int32_t most = RING_SLOTS
+        cdef Pair *rest
         cdef uint64_t written
+        cdef int32_t count, i
         cdef int64_t now = monotonic_ns()
         if tapped == NULL:
             return
-        worker = self.leg.worker
-        c = self.leg.c
-        rest = <Pair *>calloc(most, sizeof(Pair))
+        rest = <Pair *>calloc(RING_SLOTS, sizeof(Pair))
         with nogil:
-            worker_lock(worker)
-            written = tapped.ring.written
-            count = tapped_rest(tapped, now, rest, most) if rest != NULL else -1
-            tapped.taps -= 1
-            if tapped.taps == 0:
-                worker_untap(worker, tapped)
-                leg_keep_figures(c, tapped)
-                c.tapped = NULL
-            worker_unlock(worker)
-        frames = self.read()
+            count = leg_untap(self.leg.worker, self.leg.c, now, rest, RING_SLOTS, &written)
+        frames = self.collect()
         for i in range(count):
             if written + i >= self.cursor:
                 self.add(frames, written + i, &rest[i])
                 self.cursor += 1
         free(rest)
-        self.tapped = NULL
-        if tapped.taps == 0:
+        if self.leg.c.tapped != tapped:
             tapped_free(tapped)
+        self.tapped = NULL
         self.leg.relay.taps.remove(self)
         self.leg.relay.call(self.on_frames, frames)
         if count < 0:

@@ -78,7 +78,7 @@ cdef inline void reception_restart(Reception *rx, uint32_t ssrc, uint16_t sequen
 cdef inline void reception_note(
     Reception *rx, uint32_t ssrc, uint16_t sequence, uint32_t timestamp, bint audio, int64_t now
 ) noexcept nogil:
-    """Account for one valid packet. Jitter is measured on audio only: an event's packets share one timestamp."""
+    """Account for one valid packet. Jitter is that of audio: an event's packets share one timestamp."""
     cdef int32_t step
     cdef uint32_t transit, moved
     rx.packets += 1

@@ -60,16 +60,28 @@ cdef struct Worker:
     pthread_mutex_t gate
     pthread_mutex_t state
     int epoll
-    int guards                 # an epoll that nobody waits on: looked at now and then, so that a flood wakes
-    nobody int wake int notify                 # the engine's eventfd, uint64_t *notified         # and
-    whether it has been written since it was last read int64_t window_ns Slot *slots int32_t slot_count
-    int32_t first_free int32_t legs int32_t rings Tapped *buckets[BUCKETS]   # by the tick in which their
-    frames fall due Leg *playing int64_t tick bint ticking               # there are taps or prompts int64_t
-    sweep uint64_t closed[COUNTS]    # of the legs that are gone uint64_t wakeups
+    int guards                 # an epoll that is only looked at now and then: a flood wakes nobody
+    int wake
+    int notify                 # the engine's eventfd,
+    uint64_t *notified         # and whether it has been written since it was last read
+    int64_t window_ns
+    Slot *slots
+    int32_t slot_count
+    int32_t first_free
+    int32_t legs
+    int32_t rings
+    Tapped *buckets[BUCKETS]   # by the tick in which their frames fall due
+    Leg *playing
+    int64_t tick
+    bint ticking               # there are taps or prompts
+    int64_t sweep
+    uint64_t closed[COUNTS]    # of the legs that are gone
+    uint64_t wakeups
 
 
-cdef inline bint worker_open(Worker *worker, int notify, uint64_t *notified, int64_t window_ns) noexcept
-nogil:
+cdef inline bint worker_open(
+    Worker *worker, int notify, uint64_t *notified, int64_t window_ns
+) noexcept nogil:
     """False: a descriptor is missing. The worker may be closed all the same."""
     cdef epoll_event event
     memset(worker, 0, sizeof(Worker))
@@ -84,8 +96,9 @@ nogil:
     worker.first_free = -1
     event.events = EPOLLIN
     event.data.u64 = AT_WAKE
-    return worker.epoll >= 0 and worker.guards >= 0 and not epoll_ctl(worker.epoll, EPOLL_CTL_ADD,
-    worker.wake, &event)
+    if worker.epoll < 0 or worker.guards < 0:
+        return False
+    return epoll_ctl(worker.epoll, EPOLL_CTL_ADD, worker.wake, &event) == 0
 
 
 cdef inline void worker_close(Worker *worker) noexcept nogil:

@@ -90,7 +90,6 @@ class LegFigures:
     @classmethod
     def of(cls, raw: Mapping[str, Any], source: Address | None) -> LegFigures:
         """From what the relay hands over."""
-        inbound, outbound = (TrackFigures(**track) for track in raw["tracks"])
         return cls(
             packets_in=raw["packets_in"],
             octets_in=raw["octets_in"],
@@ -114,9 +113,9 @@ class LegFigures:
             stragglers=raw["straggler"],
             send_errors=raw["send_error"],
             source=source,
-            idle=None if raw["idle"] is None else raw["idle"] / 1e9,
-            inbound=inbound,
-            outbound=outbound,
+            idle=None if raw["idle_ns"] is None else raw["idle_ns"] / 1e9,
+            inbound=TrackFigures(**raw["inbound"]),
+            outbound=TrackFigures(**raw["outbound"]),
         )
 
 

@@ -1,4 +1,4 @@
-"""The range of UDP ports: pairs of an even one for RTP and the odd one above for RTCP (RFC 3550 section 11)."""
+"""The range of UDP ports: pairs of an even one for RTP and the odd one above for RTCP (RFC 3550, 11)."""
 
 from __future__ import annotations
 

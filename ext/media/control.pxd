@@ -1,0 +1,210 @@
+"""The control calls: what the event loop's thread asks of a relay thread, each under the worker's lock."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from media.address cimport Address
+from media.clock cimport ClockFigures, figures_add
+from media.leg cimport (
+    COUNTS,
+    MAX_HOSTS,
+    OPEN,
+    Leg,
+    Playback,
+    Tapped,
+    leg_hear_all,
+    leg_keep_figures,
+    leg_signal,
+    tapped_rest,
+)
+from media.linux cimport close, monotonic_ns
+from media.ring cimport INBOUND, OUTBOUND, Pair
+from media.stream cimport NO_SOURCE, reception_expected
+from media.worker cimport (
+    Worker,
+    worker_adopt,
+    worker_lock,
+    worker_play,
+    worker_release,
+    worker_tap,
+    worker_unlock,
+    worker_unplay,
+    worker_untap,
+)
+
+cdef struct Remote:
+    # What a phone's SDP says; see Leg.
+    Address rtp
+    Address rtcp
+    Address hosts[MAX_HOSTS]
+    int32_t host_count
+    bint sends
+    bint receives
+    uint8_t codecs[128]
+    uint8_t play_type
+    uint8_t play_codec
+    int32_t packet_ms
+
+cdef struct Snapshot:
+    # A leg's figures at one moment.
+    uint64_t counts[COUNTS]
+    ClockFigures tracks[2]
+    uint64_t expected
+    uint64_t packets
+    uint64_t duplicate
+    uint64_t reordered
+    uint64_t ssrc_changes
+    uint32_t jitter
+    bint heard
+    int64_t idle_ns
+    bint locked
+    Address source
+
+
+cdef inline bint leg_enter(Worker *worker, Leg *leg) noexcept nogil:
+    """False: no memory or no watch is left."""
+    worker_lock(worker)
+    cdef bint adopted = worker_adopt(worker, leg)
+    worker_unlock(worker)
+    return adopted
+
+
+cdef inline void leg_leave(Worker *worker, Leg *leg) noexcept nogil:
+    """Close the leg's sockets; what it counted stays with the worker."""
+    cdef int i
+    worker_lock(worker)
+    worker_release(worker, leg)
+    leg_hear_all(leg)
+    close(leg.rtp.fd)
+    close(leg.rtcp.fd)
+    for i in range(COUNTS):
+        worker.closed[i] += leg.counts[i]
+    worker_unlock(worker)
+
+
+cdef inline void leg_set_remote(Worker *worker, Leg *leg, const Remote *remote) noexcept nogil:
+    worker_lock(worker)
+    memcpy(leg.hosts, remote.hosts, sizeof(leg.hosts))
+    leg.host_count = remote.host_count
+    memcpy(leg.codecs, remote.codecs, sizeof(leg.codecs))
+    leg.sends = remote.sends
+    leg.receives = remote.receives
+    leg.play_type = remote.play_type
+    leg.play_codec = remote.play_codec
+    leg.packet_ms = remote.packet_ms
+    leg_signal(leg, &leg.rtp, &remote.rtp)
+    leg_signal(leg, &leg.rtcp, &remote.rtcp)
+    if leg.rtp.lock == OPEN:
+        leg_hear_all(leg)
+    leg.negotiated = True
+    worker_unlock(worker)
+
+
+cdef inline void leg_set_route(
+    Worker *worker, Leg *leg, const uint8_t *types, const uint8_t *codecs
+) noexcept nogil:
+    worker_lock(worker)
+    memcpy(leg.route, types, sizeof(leg.route))
+    memcpy(leg.route_codec, codecs, sizeof(leg.route_codec))
+    worker_unlock(worker)
+
+
+cdef inline bint legs_join(Worker *worker, Leg *leg, Worker *others, Leg *other) noexcept nogil:
+    """Connect two unconnected legs; `other` moves to `worker`. False: it cannot, and nothing has changed."""
+    cdef Worker *first = min(worker, others)
+    cdef Worker *second = max(worker, others)
+    cdef bint moved = True
+    worker_lock(first)
+    if second != first:
+        worker_lock(second)
+        worker_release(others, other)
+        moved = worker_adopt(worker, other)
+        if not moved:
+            worker_adopt(others, other)  # into the slot that it has just left
+    if moved:
+        leg.tx.source = NO_SOURCE
+        other.tx.source = NO_SOURCE
+        leg.peer = other
+        other.peer = leg
+    if second != first:
+        worker_unlock(second)
+    worker_unlock(first)
+    return moved
+
+
+cdef inline void legs_part(Worker *worker, Leg *leg) noexcept nogil:
+    worker_lock(worker)
+    leg.peer.peer = NULL
+    leg.peer = NULL
+    worker_unlock(worker)
+
+
+cdef inline void leg_start_playing(Worker *worker, Leg *leg, Playback *playback) noexcept nogil:
+    """The leg plays nothing yet. `playback` must live until it has been stopped."""
+    worker_lock(worker)
+    leg.tx.source = NO_SOURCE
+    leg.playing = playback
+    worker_play(worker, leg)
+    worker_unlock(worker)
+
+
+cdef inline void leg_stop_playing(Worker *worker, Leg *leg, const Playback *playback) noexcept nogil:
+    """Done or not, the relay thread does not know `playback` any more afterwards."""
+    worker_lock(worker)
+    if leg.playing == playback:
+        worker_unplay(worker, leg)
+        leg.playing = NULL
+    worker_unlock(worker)
+
+
+cdef inline void leg_tap(Worker *worker, Leg *leg, Tapped *fresh) noexcept nogil:
+    """One more tap; the first one brings the clocks and the ring."""
+    worker_lock(worker)
+    if fresh != NULL:
+        leg.tapped = fresh
+        worker_tap(worker, fresh)
+    leg.tapped.taps += 1
+    worker_unlock(worker)
+
+
+cdef inline int32_t leg_untap(
+    Worker *worker, Leg *leg, int64_t now, Pair *rest, int32_t most, uint64_t *written
+) noexcept nogil:
+    """One tap less. `written` pairs are in the ring; those that follow are put into `rest`: their number,
+    or -1: no memory for them. With the last tap the leg lets go of its `tapped`, which is the caller's then.
+    """
+    cdef Tapped *tapped = leg.tapped
+    cdef int32_t count = -1
+    worker_lock(worker)
+    written[0] = tapped.ring.written
+    if rest != NULL:
+        count = tapped_rest(tapped, now, rest, most)
+    tapped.taps -= 1
+    if tapped.taps == 0:
+        worker_untap(worker, tapped)
+        leg_keep_figures(leg, tapped)
+        leg.tapped = NULL
+    worker_unlock(worker)
+    return count
+
+
+cdef inline void leg_snapshot(Worker *worker, Leg *leg, bint is_open, Snapshot *to) noexcept nogil:
+    if is_open:
+        worker_lock(worker)
+    memcpy(to.counts, leg.counts, sizeof(to.counts))
+    memcpy(to.tracks, leg.figures, sizeof(to.tracks))
+    if leg.tapped != NULL:
+        figures_add(&to.tracks[INBOUND], &leg.tapped.tracks[INBOUND].figures)
+        figures_add(&to.tracks[OUTBOUND], &leg.tapped.tracks[OUTBOUND].figures)
+    to.expected = reception_expected(&leg.rx)
+    to.packets = leg.rx.packets
+    to.duplicate = leg.rx.duplicate
+    to.reordered = leg.rx.reordered
+    to.ssrc_changes = leg.rx.changes
+    to.jitter = leg.rx.jitter
+    to.heard = leg.rx.heard
+    to.idle_ns = monotonic_ns() - leg.rx.arrival
+    to.locked = leg.rtp.lock != OPEN
+    to.source = leg.rtp.source
+    if is_open:
+        worker_unlock(worker)
