@@ -26,6 +26,7 @@ _PORTS = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", re.ASCII)
 _TRUNK = re.compile(r"(sips?):([^;?]*)((?:;[^;?]*)*)(\?.*)?", re.IGNORECASE)
 _PATTERN = re.compile(r"[+0-9A-Za-z*#._-]{1,64}")
 _ACCOUNT = re.compile(r"AC[0-9a-fA-F]{32}")
+_USER = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,;?/%-]+")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
@@ -205,14 +206,11 @@ def account_sid(value: object) -> str:
 
 
 def flow_key(value: object) -> str:
-    """``default`` or a number in E.164's form."""
+    """``default``, or what is called: a number, an extension or a name (RFC 3261's `user`)."""
     key = text(value)
-    if key != "default" and not _NUMBER.fullmatch(key):
-        if re.fullmatch(r"[0-9]{2,15}", key):
-            hint = f"; did you mean '+{key}'?"
-        else:
-            hint = did_you_mean(key, ["default"])
-        raise ValueError(f"is not 'default' or a number as in +15551230000{hint}")
+    if key != "default" and (key.lower() == "default" or not _USER.fullmatch(key)):
+        hint = did_you_mean(key, ["default"]) or ", a number as in +15551230000 or a user's name"
+        raise ValueError(f"is not 'default'{hint}")
     return key
 
 
