@@ -18,32 +18,26 @@ if os.environ.get("FORKPROXY_SANITIZE"):
     LINK += ["-fsanitize=address,undefined"]
 
 PJSIP = [
-    "ext/pjsip/abi.h",
-    "ext/pjsip/functions.h",
-    "ext/pjsip/network.h",
-    "ext/pjsip/pjsip.pxd",
-    "ext/pjsip/text.pxd",
-    "ext/pjsip/guard.pxd",
-    "src/forkproxy/signalling/_pjsip.pxd",
+    *(f"ext/pjsip/{name}" for name in ("abi.h", "functions.h", "network.h", "pjsip.pxd", "text.pxd", "guard.pxd")),
+    *(f"src/forkproxy/signalling/_{name}.pxd" for name in ("transports", "pjsip", "sessions")),
 ]
 EXTENSIONS = [
-    Extension(
-        "forkproxy.signalling._pjsip",
-        ["ext/pjsip/engine.pyx"],
-        include_dirs=["ext/pjsip"],
-        depends=PJSIP,
-        libraries=["dl"],
-        extra_compile_args=FLAGS,
-        extra_link_args=LINK,
-    ),
-    Extension(
-        "forkproxy.signalling._calls",
-        ["ext/pjsip/calls.pyx"],
-        include_dirs=["ext/pjsip"],
-        depends=PJSIP,
-        libraries=["dl"],
-        extra_compile_args=FLAGS,
-        extra_link_args=LINK,
+    *(
+        Extension(
+            f"forkproxy.signalling._{module}",
+            [f"ext/pjsip/{source}.pyx"],
+            include_dirs=["ext/pjsip"],
+            depends=PJSIP,
+            libraries=["dl"],
+            extra_compile_args=FLAGS,
+            extra_link_args=LINK,
+        )
+        for module, source in (
+            ("transports", "transports"),
+            ("pjsip", "engine"),
+            ("sessions", "sessions"),
+            ("calls", "calls"),
+        )
     ),
     Extension(
         "forkproxy.media._relay",

@@ -12,7 +12,6 @@ it is.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport calloc, malloc
 from libc.string cimport memcpy, memset, strlen
 
@@ -25,16 +24,16 @@ from pjsip.guard cimport (
     TOO_LONG,
     description,
     inspect,
-    is_method,
     is_sdp,
-    makes_target,
 )
 from pjsip.pjsip cimport *
-from pjsip.text cimport borrow, to_str
+
+from forkproxy.signalling._transports cimport Core, Transport, check
 
 from os import urandom
 
 from forkproxy.errors import EngineError
+from forkproxy.signalling import _transports
 
 VERSION = "2.15.1"
 WHEEL = "pjsua2-python==2.15.1.post1"
@@ -58,339 +57,8 @@ cdef bytes PLACEHOLDER = (
 cdef Engine the_engine = None
 
 
-cdef str explain(pj_status_t status):
-    """PJSIP's own words for a status."""
-    cdef char buffer[256]
-    cdef pj_str_t text = pj_strerror(status, buffer, sizeof(buffer))
-    return to_str(&text)
-
-
-cdef int check(pj_status_t status, str what) except -1:
-    """Raises EngineError: what could not be done, and PJSIP's reason."""
-    if status != PJ_SUCCESS:
-        raise EngineError(f"PJSIP could not {what}: {explain(status)} ({status})")
-    return 0
-
-
-cdef class Agent:
-    """One user agent (a SipEndpoint) in the shared engine.
-
-    `admit(method, host, port, transport)` decides on a request outside dialogs: the address (bytes, int) to name in
-    Contact and Via, or an int, the status to refuse with.
-    """
-
-    def __init__(self, bytes product not None, admit not None):
-        self.product = product
-        self.admit = admit
-        self.events = []
-        self.counts = {}
-        self.listeners = {}
-        self.sessions = set()
-        self.received = self.sent = 0
-
-    cdef void count(self, str what):
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-
-cdef class Transport:
-    """A datagram socket, or one stream connection, as PJSIP sees it.
-
-    `send(data, (host, port))` (datagram) or `send(data)` (stream) queues bytes; `close()` closes a connection.
-    """
-
-    def __cinit__(self):
-        self.alive = self.connected = False
-        self.pending = []
-        self.sessions = set()
-
-    cdef int open(self, Agent agent, int kind, str host, int port, Listener listener, bytes local_host,
-                  int local_port, int direction) except -1:
-        cdef pjsip_transport *tp = &self.c.base
-        cdef pj_sockaddr peer
-        self.agent, self.listener, self.host, self.port = agent, listener, host, port
-        self.stream = (kind & ~PJSIP_TRANSPORT_IPV6) != PJSIP_TRANSPORT_UDP
-        self.type = kind
-        self.local_host, self.local_port = local_host, local_port
-        self.remote_host = host.encode()
-        self.label = b"tcp" if self.stream else b"udp"
-        tp.pool = pjsip_endpt_create_pool(the_engine.endpt, b"fp", 512, 512)
-        check(pj_atomic_create(tp.pool, 0, &tp.ref_cnt), "create a counter")
-        check(pj_lock_create_recursive_mutex(tp.pool, b"fp", &tp.lock), "create a lock")
-        memcpy(tp.obj_name, PyBytes_AS_STRING(self.label), 3)
-        tp.key.type = kind
-        if self.stream:
-            tp.addr_len = fp_address(&tp.key.rem_addr, PyBytes_AS_STRING(self.remote_host), port)
-            tp.flag = PJSIP_TRANSPORT_RELIABLE
-            tp.remote_name.host = borrow(self.remote_host)
-            tp.remote_name.port = port
-            tp.factory = &listener.c.base
-            tp.type_name = tp.info = b"TCP"
-        else:
-            tp.addr_len = fp_any_peer(&tp.key.rem_addr, kind & PJSIP_TRANSPORT_IPV6)
-            tp.flag = PJSIP_TRANSPORT_DATAGRAM
-            tp.type_name = tp.info = b"UDP"
-        fp_any_peer(&tp.local_addr, kind & PJSIP_TRANSPORT_IPV6)
-        tp.local_name.host = borrow(local_host)
-        tp.local_name.port = local_port
-        tp.dir = direction
-        tp.endpt = the_engine.endpt
-        tp.tpmgr = the_engine.manager
-        tp.send_msg = on_send
-        tp.destroy = on_destroy
-        self.c.owner = <void *>self
-        check(pjsip_transport_register(the_engine.manager, tp), "register a transport")
-        Py_INCREF(self)
-        self.alive = True
-        the_engine.transports += 1
-        if not self.stream:
-            self.connected = True
-            pjsip_transport_add_ref(tp)  # so that the idle timer leaves it alone until shut()
-        return 0
-
-    def established(self, send not None, close not None):
-        """The connection that create_connection() was asked for is there: what waited is sent."""
-        cdef list waiting = self.pending
-        self.send, self.close = send, close
-        self.connected = True
-        self.pending = []
-        for data, token, callback in waiting:
-            self.transmit(data)
-            (<pjsip_transport_callback><size_t>callback)(&self.c.base, <void *><size_t>token, len(data))
-        the_engine.settle()
-
-    cdef int transmit(self, bytes data) except -1:
-        self.agent.sent += 1
-        if the_engine.trace is not None:
-            the_engine.trace(self, True, data, self.host, self.port)
-        self.send(data)
-        return 0
-
-    def lost(self):
-        """The connection has ended or never came about: transactions on it fail at once."""
-        cdef pjsip_transport_state_info info
-        cdef pjsip_tp_state_callback tell
-        cdef list waiting = self.pending
-        if not self.alive or not self.stream or self.c.base.is_shutdown:
-            return
-        self.connected = False
-        self.send = None
-        self.pending = []
-        pjsip_transport_add_ref(&self.c.base)
-        for _, token, callback in waiting:
-            (<pjsip_transport_callback><size_t>callback)(
-                &self.c.base, <void *><size_t>token, -<ptrdiff_t>PJ_ESOCKETSTOP)
-        memset(&info, 0, sizeof(info))
-        info.status = PJ_ESOCKETSTOP
-        tell = pjsip_tpmgr_get_state_cb(the_engine.manager)
-        if tell != NULL:
-            tell(&self.c.base, PJSIP_TP_STATE_DISCONNECTED, &info)
-        pjsip_transport_shutdown(&self.c.base)
-        for session in tuple(self.sessions):
-            the_engine.deferred.append(session)
-        pjsip_transport_dec_ref(&self.c.base)
-        the_engine.settle()
-
-    def shut(self):
-        """The datagram socket is closed: nothing new goes over it; it lives until its last transaction has ended."""
-        if self.alive and not self.stream and self.connected:
-            self.connected = False
-            self.send = None
-            pjsip_transport_shutdown(&self.c.base)
-            pjsip_transport_dec_ref(&self.c.base)
-
-
-    @property
-    def in_use(self):
-        """Whether a call depends on this connection."""
-        return bool(self.sessions) or bool(self.pending)
-
-
-def datagrams(Agent agent not None, bint v6, bytes host not None, int port, send not None):
-    """The transport for a UDP socket; `host`:`port` is what its Via says unless a call says otherwise."""
-    cdef Transport transport = Transport()
-    cdef int kind = PJSIP_TRANSPORT_UDP | (PJSIP_TRANSPORT_IPV6 if v6 else 0)
-    transport.send = send
-    transport.open(agent, kind, "", 0, None, host, port, PJSIP_TP_DIR_NONE)
-    agent.listeners.setdefault(kind, transport)
-    return transport
-
-
-cdef pj_status_t on_send(pjsip_transport *tp, pjsip_tx_data *tdata, const void *address, int length, void *token,
-                         pjsip_transport_callback callback) noexcept:
-    cdef Transport transport = <Transport>(<fp_transport *>tp).owner
-    cdef bytes data
-    cdef str host
-    data = PyBytes_FromStringAndSize(tdata.buf.start, tdata.buf.cur - tdata.buf.start)
-    if transport.connected:
-        try:
-            if transport.stream:
-                transport.transmit(data)
-            else:
-                transport.agent.sent += 1
-                host = tdata.tp_info.dst_name.decode("ascii", "replace")
-                if the_engine.trace is not None:
-                    the_engine.trace(transport, True, data, host, tdata.tp_info.dst_port)
-                transport.send(data, (host, tdata.tp_info.dst_port))
-        except Exception:
-            transport.agent.count("send_errors")
-            return PJ_ESOCKETSTOP
-        return PJ_SUCCESS
-    if transport.stream and transport.alive and not tp.is_shutdown:
-        transport.pending.append((data, <size_t>token, <size_t>callback))
-        return PJ_EPENDING
-    transport.agent.count("send_errors")
-    return PJ_ESOCKETSTOP
-
-
-cdef pj_status_t on_destroy(pjsip_transport *tp) noexcept:
-    cdef Transport transport = <Transport>(<fp_transport *>tp).owner
-    transport.alive = transport.connected = False
-    the_engine.transports -= 1
-    pj_lock_destroy(tp.lock)
-    pj_atomic_destroy(tp.ref_cnt)
-    pjsip_endpt_release_pool(the_engine.endpt, tp.pool)
-    if transport.close is not None:
-        try:
-            transport.close()
-        finally:
-            transport.close = transport.send = None
-    Py_DECREF(transport)
-    return PJ_SUCCESS
-
-
-cdef class Listener:
-    """A stream listener: the factory for connections that we open, and the parent of those that we accept."""
-
-    def __init__(self, Agent agent not None, bint v6, bytes host not None, int port, connect not None):
-        cdef pjsip_tpfactory *factory = &self.c.base
-        cdef int kind = PJSIP_TRANSPORT_TCP | (PJSIP_TRANSPORT_IPV6 if v6 else 0)
-        self.agent, self.connect, self.local_host, self.local_port = agent, connect, host, port
-        factory.pool = pjsip_endpt_create_pool(the_engine.endpt, b"fpl", 512, 512)
-        check(pj_lock_create_recursive_mutex(factory.pool, b"fpl", &factory.lock), "create a lock")
-        memcpy(factory.obj_name, b"tcplis", 6)
-        factory.type = kind
-        factory.type_name = factory.info = b"TCP"
-        factory.flag = PJSIP_TRANSPORT_RELIABLE
-        fp_any_peer(&factory.local_addr, kind & PJSIP_TRANSPORT_IPV6)
-        factory.addr_name.host = borrow(host)
-        factory.addr_name.port = port
-        factory.create_transport2 = on_connect
-        factory.destroy = on_factory_destroy
-        self.c.owner = <void *>self
-        check(pjsip_tpmgr_register_tpfactory(the_engine.manager, factory), "register a listener")
-        self.alive = True
-        the_engine.keep.append(self)
-        agent.listeners.setdefault(kind, self)
-
-    def accept(self, str host not None, int port, send not None, close not None):
-        """The transport for a connection that a peer opened."""
-        cdef Transport transport = Transport()
-        transport.send, transport.close = send, close
-        transport.open(self.agent, self.c.base.type, host, port, self, self.local_host, self.local_port,
-                       PJSIP_TP_DIR_INCOMING)
-        transport.connected = True
-        return transport
-
-    def shut(self):
-        """No new connection is made through it. (Its memory stays: old connections point to it.)"""
-        if self.alive:
-            self.alive = False
-            pjsip_tpmgr_unregister_tpfactory(the_engine.manager, &self.c.base)
-            pj_lock_destroy(self.c.base.lock)
-            pjsip_endpt_release_pool(the_engine.endpt, self.c.base.pool)
-
-
-cdef pj_status_t on_connect(pjsip_tpfactory *factory, pjsip_tpmgr *manager, pjsip_endpoint *endpoint,
-                            const pj_sockaddr *remote, int length, pjsip_tx_data *tdata,
-                            pjsip_transport **created) noexcept:
-    cdef Listener listener = <Listener>(<fp_factory *>factory).owner
-    cdef Transport transport = Transport()
-    cdef char host[64]
-    cdef int port = 0
-    fp_address_text(remote, host, &port)
-    try:
-        transport.open(listener.agent, factory.type, host.decode(), port, listener, listener.local_host,
-                       listener.local_port, PJSIP_TP_DIR_OUTGOING)
-        listener.connect(transport)
-    except Exception:
-        listener.agent.count("send_errors")
-        return PJ_ESOCKETSTOP
-    created[0] = &transport.c.base
-    return PJ_SUCCESS
-
-
-cdef pj_status_t on_factory_destroy(pjsip_tpfactory *factory) noexcept:
-    return PJ_SUCCESS
-
-
-cdef class Resolution:
-    """A host name that PJSIP wants resolved; call done() exactly once."""
-
-    cdef void *token
-    cdef pjsip_resolver_callback callback
-    cdef int kind
-    cdef readonly str host
-    cdef readonly int port
-
-    def done(self, addresses):
-        """Hands back IP literals, best first; none: the transaction fails with 502."""
-        cdef pjsip_server_addresses found
-        cdef bytes literal
-        cdef pjsip_resolver_callback callback = self.callback
-        if callback == NULL:
-            return
-        self.callback = NULL
-        found.count = 0
-        for address in addresses:
-            literal = address.encode()
-            if found.count < 16 and place(&found, PyBytes_AS_STRING(literal), self.port, self.kind):
-                found.count += 1
-        callback(PJ_SUCCESS if found.count else PJ_ERESOLVE, self.token, &found)
-        the_engine.settle()
-
-
-cdef bint place(pjsip_server_addresses *found, const char *literal, int port, int kind) noexcept:
-    """Writes one address behind the `count` that are there; False when `literal` is no IP literal."""
-    cdef pjsip_server_address_record *entry = &found.entry[found.count]
-    memset(entry, 0, sizeof(entry[0]))
-    entry.addr_len = fp_address(&entry.addr, literal, port)
-    entry.type = (kind & ~PJSIP_TRANSPORT_IPV6) | (PJSIP_TRANSPORT_IPV6 if fp_is_v6(&entry.addr) else 0)
-    return entry.addr_len > 0
-
-
-cdef void on_resolve(pjsip_resolver_t *resolver, pj_pool_t *pool, const pjsip_host_info *target, void *token,
-                     pjsip_resolver_callback callback) noexcept:
-    cdef pjsip_server_addresses found
-    cdef Resolution resolution
-    cdef str name = to_str(&target.addr.host)
-    cdef bytes literal = name.encode()
-    cdef int kind = target.type if target.type != PJSIP_TRANSPORT_UNSPECIFIED else PJSIP_TRANSPORT_UDP
-    cdef int port = target.addr.port
-    if port == 0:
-        port = 5061 if (kind & ~PJSIP_TRANSPORT_IPV6) == PJSIP_TRANSPORT_TLS else 5060
-    found.count = 0
-    if place(&found, PyBytes_AS_STRING(literal), port, kind):
-        found.count = 1
-        callback(PJ_SUCCESS, token, &found)
-        return
-    resolution = Resolution()
-    resolution.token, resolution.callback = token, callback
-    resolution.kind, resolution.host, resolution.port = kind, name, port
-    try:
-        the_engine.resolver(resolution)
-    except Exception:
-        if resolution.callback != NULL:
-            resolution.callback = NULL
-            callback(PJ_ERESOLVE, token, &found)
-
-
-cdef class Engine:
+cdef class Engine(Core):
     """PJSIP's endpoint with its modules; `engine()` makes the only one."""
-
-    def __cinit__(self):
-        self.keep = []
-        self.deferred = []
-        self.transports = self.inside = 0
 
     cdef int start(self) except -1:
         pj_log_set_level(0)
@@ -404,7 +72,7 @@ cdef class Engine:
         self.manager = pjsip_endpt_get_tpmgr(self.endpt)
         self.heap = pjsip_endpt_get_timer_heap(self.endpt)
         pj_timer_heap_set_max_timed_out_per_poll(self.heap, 1000)
-        self.external.resolve = on_resolve
+        self.install()
         check(pjsip_endpt_set_ext_resolver(self.endpt, &self.external), "take our resolver")
         check(pjsip_tsx_layer_init_module(self.endpt), "start its transaction layer")
         check(pjsip_ua_init_module(self.endpt, NULL), "start its dialog layer")
@@ -529,15 +197,6 @@ cdef class Engine:
             if following.sec > 0 or following.msec > 0:
                 break
 
-    cdef int settle(self) except -1:
-        """What callbacks put off until PJSIP's stack has unwound."""
-        cdef list work
-        while self.deferred and not self.inside:
-            work, self.deferred = self.deferred, []
-            for session in work:
-                session.settle()
-        return 0
-
     def set_timers(self, int t1=500, int t2=4000, int t4=5000, int td=32000):
         """RFC 3261's timers in milliseconds; `td` also stands for timers B, F, H and J. For tests."""
         pjsip_tsx_set_timers(t1, t2, t4, td)
@@ -636,6 +295,7 @@ def engine():
     if the_engine is not None:
         return the_engine
     load()
+    _transports.load(library())
     the_engine = Engine()
     the_engine.calls = Calls()
     the_engine.start()

@@ -1,51 +1,12 @@
-"""Dialogs and invite sessions (ext/pjsip/calls.pyx)."""
+"""Calls that come in and go out (ext/pjsip/calls.pyx)."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, final
+from collections.abc import Callable
 
-from forkproxy.signalling._pjsip import Agent, Engine, Listener, Transport
+from forkproxy.signalling._pjsip import Engine
+from forkproxy.signalling._sessions import Session
+from forkproxy.signalling._transports import Agent, Listener, Transport
 
-EVENT_INVITE: Final[int]
-EVENT_PROGRESS: Final[int]
-EVENT_ANSWERED: Final[int]
-EVENT_CONFIRMED: Final[int]
-EVENT_ENDED: Final[int]
 KNOWN_METHODS: frozenset[str]
-
-Event = tuple["Session", int, int, str, Any]
-
-@final
-class Session:
-    """One call leg as PJSIP sees it."""
-
-    owner: Any
-    local_sdp: bytes | None
-    remote_sdp: bytes | None
-    incoming: bool
-    call_id: str
-    from_uri: str
-    from_display: str
-    from_user: str
-    to_uri: str
-    to_display: str
-    request_uri: str
-    to_user: str
-    host: str
-    port: int
-    max_forwards: int
-    local_host: bytes
-    local_port: int
-    message: bytes
-    transport: str
-    @property
-    def over(self) -> bool: ...
-    def ring(self, status: int, reason: bytes | None = None, sdp: bytes | None = None) -> None: ...
-    def answer(self, sdp: bytes | None = None) -> None: ...
-    def end(
-        self, status: int, reason: bytes | None = None, headers: Iterable[tuple[bytes, bytes]] = ()
-    ) -> None: ...
-    def terminate(self, status: int) -> None: ...
-    def settle(self) -> None: ...
 
 def invite(
     agent: Agent,

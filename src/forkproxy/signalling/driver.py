@@ -14,8 +14,8 @@ from forkproxy.signalling import _calls, sdp
 from forkproxy.signalling.resolver import Resolver
 
 if TYPE_CHECKING:
-    from forkproxy.signalling._calls import Event
-    from forkproxy.signalling._pjsip import Agent, Resolution, Transport
+    from forkproxy.signalling._sessions import Event
+    from forkproxy.signalling._transports import Agent, Resolution, Transport
     from forkproxy.signalling.intake import Intake
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from forkproxy.errors import EngineError, SdpError, SignallingError
 from forkproxy.model import Address, new_sid
-from forkproxy.signalling import _calls, _pjsip, uris
+from forkproxy.signalling import _calls, _sessions, _transports, uris
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling.driver import Driver, driver
 from forkproxy.signalling.events import Answered, Confirmed, Ended, Progress
@@ -20,8 +20,8 @@ from forkproxy.signalling.listeners import AnyListener, DatagramListener, Stream
 from forkproxy.signalling.own import OwnAddresses
 
 if TYPE_CHECKING:
-    from forkproxy.signalling._calls import Event, Session
-    from forkproxy.signalling._pjsip import Agent, Transport
+    from forkproxy.signalling._sessions import Event, Session
+    from forkproxy.signalling._transports import Agent, Transport
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class SipEndpoint:
         self._on_invite = on_invite
         self._admit = admit
         self._driver: Driver = driver()
-        self.agent: Agent = _pjsip.Agent(self._product, self._decide)
+        self.agent: Agent = _transports.Agent(self._product, self._decide)
         self.accepting = True
         """False: new calls get 503 with Retry-After."""
         self._listeners: list[AnyListener] = []
@@ -244,17 +244,17 @@ class SipEndpoint:
     def deliver(self, event: Event) -> None:
         """One event of the engine, turned into the leg's."""
         session, kind, status, reason, detail = event
-        if kind == _calls.EVENT_INVITE:
+        if kind == _sessions.EVENT_INVITE:
             self._invited(session)
             return
         leg: Leg | None = session.owner
         if leg is None or leg.ended:
             return
-        if kind == _calls.EVENT_PROGRESS:
+        if kind == _sessions.EVENT_PROGRESS:
             leg.happened(Progress(status, reason, detail))
-        elif kind == _calls.EVENT_ANSWERED:
+        elif kind == _sessions.EVENT_ANSWERED:
             leg.happened(Answered(status, detail))
-        elif kind == _calls.EVENT_CONFIRMED:
+        elif kind == _sessions.EVENT_CONFIRMED:
             leg.happened(Confirmed(detail))
         else:
             self._forget(leg)

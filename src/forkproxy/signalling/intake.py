@@ -13,7 +13,7 @@ from forkproxy.signalling import _pjsip
 from forkproxy.signalling.mending import bare, refusal
 
 if TYPE_CHECKING:
-    from forkproxy.signalling._pjsip import Transport
+    from forkproxy.signalling._transports import Transport
     from forkproxy.signalling.driver import Driver
 
 Answer = Callable[[bytes], None]

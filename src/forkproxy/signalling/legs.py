@@ -15,7 +15,7 @@ from forkproxy.signalling import uris
 from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
 
 if TYPE_CHECKING:
-    from forkproxy.signalling._calls import Session
+    from forkproxy.signalling._sessions import Session
     from forkproxy.signalling.endpoint import SipEndpoint
 
 log = logging.getLogger(__name__)

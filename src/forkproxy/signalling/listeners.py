@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forkproxy.errors import SignallingError
-from forkproxy.signalling import _pjsip
+from forkproxy.signalling import _transports
 from forkproxy.signalling.sockets import CONNECT, Connection, Datagrams
 
 if TYPE_CHECKING:
-    from forkproxy.signalling._pjsip import Agent, Listener, Transport
+    from forkproxy.signalling._transports import Agent, Listener, Transport
     from forkproxy.signalling.endpoint import SipEndpoint
 
 MAX_CONNECTIONS = 4096
@@ -98,7 +98,7 @@ class DatagramListener:
             raw.close()
             raise
         port = protocol.socket.get_extra_info("sockname")[1]
-        home = _pjsip.datagrams(
+        home = _transports.datagrams(
             agent, url.v6, endpoint.own.host(url).encode(), endpoint.own.port(port), protocol.socket.sendto
         )
         protocol.transport = home
@@ -137,7 +137,7 @@ class StreamListener:
         )
         port = listener._server.sockets[0].getsockname()[1]
         listener.url = ListenUrl(url.url, url.scheme, url.host, port)
-        listener.home = _pjsip.Listener(
+        listener.home = _transports.Listener(
             agent, url.v6, endpoint.own.host(url).encode(), endpoint.own.port(port), listener._connect
         )
         await listener._server.start_serving()

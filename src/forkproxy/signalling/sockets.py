@@ -9,7 +9,7 @@ from forkproxy.signalling.framing import Broken, Framer, Message, Ping
 from forkproxy.signalling.mending import refusal
 
 if TYPE_CHECKING:
-    from forkproxy.signalling._pjsip import Transport
+    from forkproxy.signalling._transports import Transport
     from forkproxy.signalling.endpoint import SipEndpoint
     from forkproxy.signalling.listeners import StreamListener
 

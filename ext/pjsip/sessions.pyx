@@ -1,0 +1,371 @@
+"""Call legs as PJSIP sees them: dialogs, invite sessions, and what PJSIP reports of them.
+
+What happens to a Session is appended to its agent's `events` as (session, kind, status, reason, detail);
+EVENT_ENDED is the last one of each session.
+"""
+
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.string cimport memset
+
+from pjsip.pjsip cimport *
+from pjsip.text cimport borrow, sip_uri, to_str, transport_wanted
+
+from forkproxy.signalling._pjsip cimport Engine
+from forkproxy.signalling._transports cimport Agent, Listener, Transport, check
+
+EVENT_INVITE = INVITE
+EVENT_PROGRESS = PROGRESS
+EVENT_ANSWERED = ANSWERED
+EVENT_CONFIRMED = CONFIRMED
+EVENT_ENDED = ENDED
+
+cdef enum:
+    NO_ANSWER = 406  # what PJSIP, too, calls the end of a call whose offer got no answer
+
+cdef Engine the_engine = None
+cdef int module = -1  # our index in the tables of what modules hang on to dialogs
+cdef object unchanged = None  # (before, now) -> whether a new offer leaves the session as it is
+cdef pjsip_inv_callback callbacks
+
+
+def load(str path not None):
+    """Fill this module's table of PJSIP's functions (engine.pyx has checked that they are there)."""
+    cdef int symbol = 0
+    fp_load(path.encode(), &symbol)
+
+
+cdef class Session:
+    """One call leg. Methods raise EngineError when PJSIP refuses; after EVENT_ENDED they do nothing."""
+
+    @property
+    def over(self):
+        return self.inv == NULL
+
+    # -- what a leg does -------------------------------------------------------------------------------------------
+
+    def ring(self, int status, bytes reason=None, bytes sdp=None):
+        """A provisional response; with `sdp`, which is then our answer (or offer) for good."""
+        self.respond(status, reason, sdp)
+
+    def answer(self, bytes sdp=None):
+        """200 with `sdp`, or with the description that an earlier 183 carried."""
+        self.respond(200, None, sdp)
+
+    cdef int respond(self, int status, bytes reason, bytes sdp) except -1:
+        cdef pjsip_tx_data *tdata = NULL
+        cdef pj_str_t text
+        cdef pjmedia_sdp_session *session = NULL
+        if not self.can_respond():
+            return 0
+        if sdp is not None and self.local_sdp is None:
+            self.local_sdp = sdp
+            session = the_engine.placeholder
+        if reason is not None:
+            text = borrow(reason)
+        check(pjsip_inv_answer(self.inv, status, &text if reason is not None else NULL, session, &tdata), "answer")
+        self.send(tdata)
+        the_engine.settle()
+        return 0
+
+    cdef bint can_respond(self) noexcept:
+        return (self.inv != NULL and self.inv.role == PJSIP_ROLE_UAS and self.inv.state < PJSIP_INV_STATE_CONNECTING
+                and self.inv.invite_tsx != NULL and self.inv.last_answer != NULL)
+
+    def end(self, int status, bytes reason=None, headers=()):
+        """Ends the leg as fits its state: final response, CANCEL or BYE; `headers` go on a final response."""
+        cdef pjsip_tx_data *tdata = NULL
+        cdef pj_str_t text
+        if self.inv == NULL or (self.closing and not self.inv.state == PJSIP_INV_STATE_CONFIRMED):
+            return
+        self.closing = True
+        if self.inv.state < PJSIP_INV_STATE_CONNECTING and self.inv.invite_tsx == NULL:
+            self.terminate(status)  # between two attempts of an INVITE: there is nothing to cancel
+            return
+        if reason is not None:
+            text = borrow(reason)
+        self.bind()
+        check(pjsip_inv_end_session(self.inv, status, &text if reason is not None else NULL, &tdata), "end a call")
+        if tdata != NULL:
+            if tdata.msg.type == PJSIP_RESPONSE_MSG:
+                add_headers(tdata, headers)
+            self.send(tdata)
+        the_engine.settle()
+
+    cdef int say_bye(self, int status) except -1:
+        """A BYE that is the peer's own fault, and counts as its doing."""
+        cdef pjsip_tx_data *tdata = NULL
+        self.bind()
+        if pjsip_inv_end_session(self.inv, status, NULL, &tdata) == PJ_SUCCESS and tdata != NULL:
+            self.send(tdata)
+        return 0
+
+    def terminate(self, int status):
+        """Ends the leg at once, without a message."""
+        if self.inv != NULL:
+            self.closing = True
+            pjsip_inv_terminate(self.inv, status, True)
+        the_engine.settle()
+
+    cdef int send(self, pjsip_tx_data *tdata) except -1:
+        """Sends for this session; a message that cannot be sent at all ends it with 503."""
+        cdef pj_status_t status = pjsip_inv_send_msg(self.inv, tdata)
+        if status != PJ_SUCCESS and self.inv != NULL:
+            self.stuck = True
+            the_engine.deferred.append(self)
+        return 0
+
+    # -- what happens to it ----------------------------------------------------------------------------------------
+
+    cdef void attach(self, pjsip_inv_session *inv, Agent agent, object home):
+        self.inv, self.agent, self.home = inv, agent, home
+        inv.dlg.mod_data[module] = <void *>self
+        Py_INCREF(self)
+        agent.sessions.add(self)
+
+    cdef void detach(self):
+        """The session is over; PJSIP may keep its dialog for a while."""
+        cdef pjsip_cred_info none
+        memset(&none, 0, sizeof(none))
+        # a late 401 to our BYE must not be answered: PJSIP would do it with a session that is gone, and assert
+        pjsip_auth_clt_set_credentials(&self.inv.dlg.auth_sess, 0, &none)
+        self.inv.dlg.mod_data[module] = NULL
+        self.inv = NULL
+        if self.connection is not None:
+            self.connection.sessions.discard(self)
+            self.connection = None
+        self.agent.sessions.discard(self)
+        Py_DECREF(self)
+
+    cdef int emit(self, int kind, int status=0, str reason="", object detail=None) except -1:
+        self.agent.events.append((self, kind, status, reason, detail))
+        return 0
+
+    def settle(self):
+        """What could not be done within a callback."""
+        if self.inv == NULL:
+            return
+        if self.stuck or (self.inv.state == PJSIP_INV_STATE_NULL and self.inv.invite_tsx == NULL):
+            self.stuck = False
+            pjsip_inv_terminate(self.inv, 503, True)
+        elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.closing and self.answered:
+            self.answered = 0
+            self.end(487)  # the 200 crossed our CANCEL
+        elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.remote_sdp is None:
+            self.say_bye(NO_ANSWER)
+        else:
+            self.bind()
+
+    cdef void adopt(self, Transport transport):
+        """The peer speaks to us by this connection: it is kept open for the call, and used."""
+        if (transport is None or not transport.stream or transport is self.connection or not transport.connected
+                or self.inv == NULL or self.connection is not None and self.connection.connected):
+            return
+        if self.connection is not None:
+            self.connection.sessions.discard(self)
+        self.connection = transport
+        transport.sessions.add(self)
+        the_engine.deferred.append(self)
+
+    cdef void bind(self) noexcept:
+        """Makes the dialog use our socket, or connection, of the kind that its next hop asks for."""
+        cdef pjsip_dialog *dialog = self.inv.dlg
+        cdef pjsip_uri *hop = dialog.target
+        cdef pjsip_tpselector selector
+        cdef bint secure = False
+        cdef int kind, mine
+        cdef object choice = self.home
+        if dialog.route_set.next != &dialog.route_set:
+            hop = dialog.route_set.next.name_addr.uri
+        kind = transport_wanted(hop)
+        mine = kind_of(choice)
+        if kind == PJSIP_TRANSPORT_UNSPECIFIED:
+            kind = mine & ~PJSIP_TRANSPORT_IPV6
+        if sip_uri(hop, &secure) != NULL:
+            kind |= family(&sip_uri(hop, &secure).host, mine)
+        if kind != mine:
+            choice = self.agent.listeners.get(kind)
+        memset(&selector, 0, sizeof(selector))
+        if isinstance(choice, Transport):
+            selector.type = PJSIP_TPSELECTOR_TRANSPORT
+            selector.target = &(<Transport>choice).c.base
+        elif choice is not None and self.connection is not None and self.connection.connected:
+            selector.type = PJSIP_TPSELECTOR_TRANSPORT
+            selector.target = &self.connection.c.base
+        elif choice is not None:
+            selector.type = PJSIP_TPSELECTOR_LISTENER
+            selector.target = &(<Listener>choice).c.base
+        if dialog.tp_sel.type != selector.type or dialog.tp_sel.target != selector.target:
+            pjsip_dlg_set_transport(dialog, &selector)
+
+
+cdef int kind_of(object home):
+    return (<Transport>home).c.base.key.type if isinstance(home, Transport) else (<Listener>home).c.base.type
+
+
+cdef int family(const pj_str_t *host, int usual) noexcept:
+    """The address family's flag for a host: by the literal, or as usual for a name."""
+    cdef ptrdiff_t i
+    cdef bint digits = True
+    for i in range(host.slen):
+        if host.ptr[i] == c":":
+            return PJSIP_TRANSPORT_IPV6
+        if not (c"0" <= host.ptr[i] <= c"9" or host.ptr[i] == c"."):
+            digits = False
+    return 0 if digits else usual & PJSIP_TRANSPORT_IPV6
+
+
+cdef int add_headers(pjsip_tx_data *tdata, headers) except -1:
+    """Appends (name, value) pairs of bytes, which the caller has checked."""
+    cdef pj_str_t name, value
+    for key, text in headers:
+        name, value = borrow(key), borrow(text)
+        pj_list_insert_before(&tdata.msg.hdr, pjsip_generic_string_hdr_create(tdata.pool, &name, &value))
+    return 0
+
+
+cdef Session session_of(pjsip_dialog *dialog):
+    """The live session of a dialog, or None."""
+    cdef void *data = dialog.mod_data[module] if dialog != NULL else NULL
+    return <Session>data if data != NULL else None
+
+
+# -- what PJSIP calls ----------------------------------------------------------------------------------------------------
+
+
+cdef pjsip_rx_data *received(pjsip_event *event) noexcept:
+    """The message that caused the event, or null."""
+    if event.type == PJSIP_EVENT_TSX_STATE and event.body.tsx_state.type == PJSIP_EVENT_RX_MSG:
+        return <pjsip_rx_data *>event.body.tsx_state.src
+    if event.type == PJSIP_EVENT_RX_MSG:
+        return event.body.rx_msg.rdata
+    return NULL
+
+
+cdef void on_state(pjsip_inv_session *inv, pjsip_event *event) noexcept:
+    cdef Session session = session_of(inv.dlg)
+    cdef pjsip_rx_data *rdata = received(event)
+    if session is None or session.inv != inv:
+        return
+    if inv.state == PJSIP_INV_STATE_CONNECTING and inv.role == PJSIP_ROLE_UAC and rdata != NULL:
+        session.answered = rdata.msg_info.msg.line.status.code
+        session.answer_reason = to_str(&rdata.msg_info.msg.line.status.reason)
+        session.answer_sdp = the_engine.take_body()
+        session.remote_sdp = session.answer_sdp or session.remote_sdp
+    elif inv.state == PJSIP_INV_STATE_CONFIRMED:
+        if inv.role == PJSIP_ROLE_UAS:
+            if session.remote_sdp is not None:
+                session.emit(CONFIRMED)
+                return
+            session.remote_sdp = the_engine.take_body()
+            if session.remote_sdp is None:
+                the_engine.deferred.append(session)
+            else:
+                session.emit(CONFIRMED, 0, "", session.remote_sdp)
+        elif session.closing:
+            the_engine.deferred.append(session)
+        else:
+            session.emit(ANSWERED, session.answered, session.answer_reason, session.answer_sdp)
+            session.answered = 0
+    elif inv.state == PJSIP_INV_STATE_DISCONNECTED:
+        session.emit(ENDED, inv.cause, to_str(&inv.cause_text), ended_by(session, event))
+        session.detach()
+
+
+cdef str ended_by(Session session, pjsip_event *event):
+    """Who ended it, from what caused the last state."""
+    cdef int kind = event.body.tsx_state.type if event.type == PJSIP_EVENT_TSX_STATE else event.type
+    if session.closing:
+        return "local"
+    if session.cancelled:
+        return "remote"
+    if kind == PJSIP_EVENT_TRANSPORT_ERROR or kind == PJSIP_EVENT_USER:
+        return "transport"
+    if kind == PJSIP_EVENT_RX_MSG and not hung_up_by_us(event):
+        return "remote"
+    # what is left is PJSIP's own doing: a transaction's or session's timer, no ACK, no PRACK; or a 200 without a
+    # session description, which the peer is to blame for
+    return "remote" if session.inv.cause == NO_ANSWER else "timeout"
+
+
+cdef bint hung_up_by_us(pjsip_event *event) noexcept:
+    """Whether the end is the response to a BYE that PJSIP sent."""
+    return (event.type == PJSIP_EVENT_TSX_STATE and event.body.tsx_state.tsx.role == PJSIP_ROLE_UAC
+            and event.body.tsx_state.tsx.method.id == PJSIP_BYE_METHOD)
+
+
+cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event) noexcept:
+    """Provisional responses, CANCEL, an INVITE that could not be repeated, and the connection that the peer uses."""
+    cdef Session session = session_of(inv.dlg)
+    cdef pjsip_rx_data *rdata = received(event)
+    cdef bytes sdp
+    if session is None or session.inv != inv:
+        return
+    if rdata != NULL:
+        session.adopt(the_engine.via)
+    if inv.role == PJSIP_ROLE_UAS and tsx.method.id == PJSIP_CANCEL_METHOD:
+        session.cancelled = True
+    if inv.role != PJSIP_ROLE_UAC or tsx.method.id != PJSIP_INVITE_METHOD:
+        return
+    if inv.state == PJSIP_INV_STATE_NULL and inv.invite_tsx == NULL:
+        the_engine.deferred.append(session)
+    elif (tsx.state == PJSIP_TSX_STATE_PROCEEDING and rdata != NULL and inv.state < PJSIP_INV_STATE_CONNECTING
+          and rdata.msg_info.msg.line.status.code > 100 and not session.closing):
+        sdp = the_engine.take_body()
+        session.remote_sdp = sdp or session.remote_sdp
+        session.emit(PROGRESS, rdata.msg_info.msg.line.status.code,
+                     to_str(&rdata.msg_info.msg.line.status.reason), sdp)
+
+
+cdef void on_offer(pjsip_inv_session *inv, pjsip_inv_on_rx_offer_cb_param *offer) noexcept:
+    """An offer within the call: one that changes nothing is accepted, without an answer PJSIP says 488."""
+    cdef Session session = session_of(inv.dlg)
+    cdef bytes sdp = the_engine.take_body()
+    if session is None or session.local_sdp is None or sdp is None:
+        return
+    if is_unchanged(session.remote_sdp, sdp):
+        pjsip_inv_set_sdp_answer(inv, the_engine.placeholder)
+        session.agent.count("refreshed")
+    else:
+        session.agent.count("reoffers_refused")
+
+
+cdef void on_send_ack(pjsip_inv_session *inv, pjsip_rx_data *rdata) noexcept:
+    """ACK for a 2xx. Ours, because PJSIP asserts when its own cannot be sent."""
+    cdef Session session = session_of(inv.dlg)
+    cdef pjsip_tx_data *ack = NULL
+    cdef int cseq = rdata.msg_info.cseq.cseq
+    if session is None or inv.ref_cnt == NULL or inv.state == PJSIP_INV_STATE_DISCONNECTED:
+        if pjsip_dlg_create_request(inv.dlg, pjsip_get_ack_method(), cseq, &ack) == PJ_SUCCESS:
+            pjsip_dlg_send_request(inv.dlg, ack, -1, NULL)
+        return
+    session.bind()
+    if (pjsip_inv_create_ack(inv, cseq, &ack) != PJ_SUCCESS or pjsip_inv_send_msg(inv, ack) != PJ_SUCCESS):
+        session.stuck = True
+        the_engine.deferred.append(session)
+        return
+    if session.inv != NULL:
+        inv.last_ack_cseq = -1  # a repeated 2xx comes here again, rather than to PJSIP's cached ACK
+
+
+cdef void on_new_session(pjsip_inv_session *inv, pjsip_event *event) noexcept:
+    """(PJSIP demands the callback; we create no forked sessions.)"""
+
+
+cdef bint is_unchanged(bytes before, bytes now):
+    return before is not None and (before == now or bool(unchanged(before, now)))
+
+
+cdef int register(Engine engine, int index, object compare) except -1:
+    """Make PJSIP report to us; `index` is our module's."""
+    global the_engine, module, unchanged
+    the_engine, module, unchanged = engine, index, compare
+    memset(&callbacks, 0, sizeof(callbacks))
+    callbacks.on_state_changed = on_state
+    callbacks.on_new_session = on_new_session
+    callbacks.on_tsx_state_changed = on_tsx_state
+    callbacks.on_rx_offer2 = on_offer
+    callbacks.on_send_ack = on_send_ack
+    check(pjsip_inv_usage_init(engine.endpt, &callbacks), "start its invite sessions")
+    check(pjsip_100rel_init_module(engine.endpt), "start reliable provisional responses")
+    check(pjsip_timer_init_module(engine.endpt), "start session timers")
+    return 0

@@ -1,0 +1,47 @@
+# What calls.pyx uses of sessions.pyx.
+
+from pjsip.pjsip cimport *
+
+from forkproxy.signalling._pjsip cimport Engine
+from forkproxy.signalling._transports cimport Agent, Transport
+
+cdef enum:
+    INVITE
+    PROGRESS
+    ANSWERED
+    CONFIRMED
+    ENDED
+
+cdef class Session:
+    cdef pjsip_inv_session *inv  # null once it is over
+    cdef Agent agent
+    cdef object home  # the datagram Transport or the stream Listener that it belongs to
+    cdef Transport connection  # the stream that the peer uses, while there is one
+    cdef bint closing, cancelled, stuck
+    cdef int answered
+    cdef str answer_reason
+    cdef bytes answer_sdp
+    cdef public object owner  # the leg
+    cdef public bytes local_sdp  # what our offer or answer says
+    cdef readonly bytes remote_sdp  # what the peer's last offer or answer said
+    cdef readonly bint incoming
+    cdef readonly str call_id, from_uri, from_display, from_user, to_uri, to_display, request_uri, to_user
+    cdef readonly str host  # where the INVITE came from
+    cdef readonly int port, max_forwards
+    cdef readonly bytes local_host, message
+    cdef readonly int local_port
+    cdef readonly str transport  # "udp" or "tcp"
+    cdef int respond(self, int status, bytes reason, bytes sdp) except -1
+    cdef bint can_respond(self) noexcept
+    cdef int say_bye(self, int status) except -1
+    cdef int send(self, pjsip_tx_data *tdata) except -1
+    cdef void attach(self, pjsip_inv_session *inv, Agent agent, object home)
+    cdef void detach(self)
+    cdef int emit(self, int kind, int status=*, str reason=*, object detail=*) except -1
+    cdef void adopt(self, Transport transport)
+    cdef void bind(self) noexcept
+
+cdef Session session_of(pjsip_dialog *dialog)
+cdef int kind_of(object home)
+cdef int add_headers(pjsip_tx_data *tdata, headers) except -1
+cdef int register(Engine engine, int index, object compare) except -1

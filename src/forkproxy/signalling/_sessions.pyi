@@ -1,0 +1,47 @@
+"""Call legs as PJSIP sees them (ext/pjsip/sessions.pyx)."""
+
+from collections.abc import Iterable
+from typing import Any, Final, final
+
+EVENT_INVITE: Final[int]
+EVENT_PROGRESS: Final[int]
+EVENT_ANSWERED: Final[int]
+EVENT_CONFIRMED: Final[int]
+EVENT_ENDED: Final[int]
+
+Event = tuple["Session", int, int, str, Any]
+
+@final
+class Session:
+    """One call leg as PJSIP sees it."""
+
+    owner: Any
+    local_sdp: bytes | None
+    remote_sdp: bytes | None
+    incoming: bool
+    call_id: str
+    from_uri: str
+    from_display: str
+    from_user: str
+    to_uri: str
+    to_display: str
+    request_uri: str
+    to_user: str
+    host: str
+    port: int
+    max_forwards: int
+    local_host: bytes
+    local_port: int
+    message: bytes
+    transport: str
+    @property
+    def over(self) -> bool: ...
+    def ring(self, status: int, reason: bytes | None = None, sdp: bytes | None = None) -> None: ...
+    def answer(self, sdp: bytes | None = None) -> None: ...
+    def end(
+        self, status: int, reason: bytes | None = None, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None: ...
+    def terminate(self, status: int) -> None: ...
+    def settle(self) -> None: ...
+
+def load(path: str) -> None: ...
