@@ -101,10 +101,10 @@ class WebSocket(Connector[WebSocketSettings]):
 
     async def stream(self, stream: Stream) -> None:
         """Connect, then send a message for each frame until the stream ends."""
-        connection = await self._connect(stream)
         messages = Messages(
             account_sid=stream.call.account_sid, call_sid=stream.call.sid, stream_sid=stream.sid
         )
+        connection = await self._connect(stream)
         try:
             connection.send([CONNECTED, messages.start(stream.tracks, stream.parameters)])
             stream.created()
