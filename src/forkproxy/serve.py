@@ -60,7 +60,7 @@ async def _serve(config: Config) -> None:
         notify("READY=1")
         name = await asked.get()
         notify("STOPPING=1")
-        log.info("draining", extra={"signal": name, "grace": config.sip.drain})
+        log.info("asked to stop", extra={"signal": name})
         await _drain(app, config.sip.drain, asked)
     finally:
         await app.stop()

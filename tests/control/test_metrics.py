@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from forkproxy.control.metrics import METRICS, exposed_name, exposition
+from forkproxy.control.metrics import FAMILIES, METRICS, exposed_name, exposition
 
 LINE = re.compile(
     r"(# HELP [a-zA-Z_][a-zA-Z0-9_]* .+|# TYPE [a-zA-Z_][a-zA-Z0-9_]* (counter|gauge|untyped)|\S+ \S+)"
@@ -25,6 +25,17 @@ def test_an_unknown_counter_is_still_exported() -> None:
     text = exposition({"a-new.thing": 7})
     assert "# TYPE forkproxy_a_new_thing untyped\nforkproxy_a_new_thing 7\n" in text
     assert "# HELP forkproxy_a_new_thing The counter a-new.thing" in text
+
+
+def test_numbered_counters_become_labels_of_one_family() -> None:
+    text = exposition({"calls_rejected_486": 2, "calls_rejected_403": 1, "calls_rejected": 3})
+    assert text.endswith(
+        "# HELP forkproxy_calls_rejected_by_status_total Refused calls by the SIP status they got.\n"
+        "# TYPE forkproxy_calls_rejected_by_status_total counter\n"
+        'forkproxy_calls_rejected_by_status_total{status="403"} 1\n'
+        'forkproxy_calls_rejected_by_status_total{status="486"} 2\n'
+    )
+    assert "forkproxy_calls_rejected_total 3\n" in text
 
 
 @pytest.mark.parametrize(
@@ -46,7 +57,9 @@ def test_every_metric_makes_a_well_formed_exposition() -> None:
     lines = exposition(dict.fromkeys(METRICS, 1)).splitlines()
     assert len(lines) == 3 * len(METRICS)
     assert all(LINE.fullmatch(line) for line in lines)
-    assert len({exposed_name(name) for name in METRICS}) == len(METRICS)
+    exposed = {exposed_name(name) for name in METRICS}
+    assert len(exposed) == len(METRICS)
+    assert not exposed & {f"forkproxy_{family.name}_total" for family in FAMILIES.values()}
 
 
 @pytest.mark.parametrize("name", METRICS)

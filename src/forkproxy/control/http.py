@@ -20,7 +20,8 @@ from typing import Any
 
 from aiohttp import web
 
-from forkproxy.control.metrics import CONTENT_TYPE, exposition
+from forkproxy import logs
+from forkproxy.control.metrics import CONTENT_TYPE, METRICS, exposition
 from forkproxy.errors import ForkproxyError
 from forkproxy.model import Address
 
@@ -102,8 +103,8 @@ class ApiServer:
             await runner.cleanup()
 
     def counters(self) -> Mapping[str, int]:
-        """Requests answered, requests refused as malformed, and connections beyond `MAX_CONNECTIONS`."""
-        return self._requests
+        """What this server counts by itself, and the lines that the log has lost."""
+        return {**self._requests, "log_lines_dropped": logs.dropped()}
 
     def _protocol(self) -> asyncio.BaseProtocol:
         assert self._runner is not None
@@ -133,7 +134,8 @@ class ApiServer:
         return _text(200, "ok") if self._accepting() else _text(503, "draining")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        text = exposition({**self._counters(), **self.counters()})
+        # What has not happened yet is there, too, as 0: a rate needs a beginning.
+        text = exposition({**dict.fromkeys(METRICS, 0), **self._counters(), **self.counters()})
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _running(self, request: web.Request) -> web.Response:

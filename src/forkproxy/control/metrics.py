@@ -1,7 +1,8 @@
 """What is counted, and how Prometheus reads it.
 
 `METRICS` describes every counter by the name that the code uses. The exposed name is ``forkproxy_`` and that
-name, with ``_total`` behind it when it only ever grows.
+name, with ``_total`` behind it when it only ever grows. A counter that is kept for every status or code has
+the number at its end (``calls_rejected_486``); `FAMILIES` makes that a label.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ class Metric:
     help: str
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Counters that differ by a number only."""
+
+    name: str
+    label: str
+    help: str
+
+
 def _gauge(text: str) -> Metric:
     return Metric("gauge", text)
 
@@ -35,10 +45,111 @@ def _counter(text: str) -> Metric:
 
 
 METRICS: dict[str, Metric] = {
+    # Calls and streams
+    "calls": _counter("Incoming calls, refused ones included."),
+    "calls_active": _gauge("Calls of which anything is left: a leg, or a stream that is being handed over."),
+    "calls_ended": _counter("Calls that were taken and have ended."),
+    "calls_rejected": _counter("Incoming calls that were refused or failed before they were answered."),
+    "streams": _counter("Streams that flows asked for."),
+    "streams_active": _gauge("Streams that have not ended."),
+    "streams_failed": _counter("Streams that could not be created or ended early."),
+    "stream_frames_dropped": _counter("Frames of 20 ms lost because a stream's consumer was too slow."),
+    "tap_frames_dropped": _counter("Frames of 20 ms lost because this process fetched them too late."),
+    # SIP: what is held
+    "sip_legs": _gauge("SIP call legs."),
+    "sip_dialogs": _gauge("SIP dialogs."),
+    "sip_transactions": _gauge("SIP transactions; those of an ended call live for 32 seconds more."),
+    "sip_transports": _gauge("SIP transports."),
+    "sip_tcp_connections": _gauge("TCP connections for SIP."),
+    "sip_pools": _gauge("PJSIP's memory pools."),
+    "sip_pool_bytes": _gauge("Octets in PJSIP's memory pools."),
+    # SIP: messages
+    "sip_received": _counter("SIP messages received."),
+    "sip_sent": _counter("SIP messages sent, retransmissions included."),
+    "sip_calls_in": _counter("Incoming calls that were admitted."),
+    "sip_calls_out": _counter("Outgoing calls that were begun."),
+    "sip_options": _counter("OPTIONS requests that were answered."),
+    "sip_refreshed": _counter(
+        "Re-INVITE and UPDATE requests that left the session as it was, and were accepted."
+    ),
+    "sip_reoffers_refused": _counter(
+        "Re-INVITE and UPDATE requests that wanted another session, and got 488."
+    ),
+    "sip_refused": _counter("Requests refused with 403: no trunk accepts their address."),
+    "sip_refused_unknown": _counter("Requests from addresses that no trunk accepts."),
+    "sip_refused_unreadable": _counter("Requests from something that is no address."),
+    "sip_refused_sources": _gauge("Addresses that were refused and are remembered."),
+    "sip_refused_draining": _counter("Calls refused with 503 while draining."),
+    "sip_methods_refused": _counter("Requests of a method that is not supported, refused with 405 or 501."),
+    "sip_unacceptable": _counter(
+        "Calls that asked for what is not supported (Require, Content-Type, scheme)."
+    ),
+    "sip_merged": _counter("Requests that came a second time by another way, refused with 482."),
+    "sip_too_many_hops": _counter("Requests whose Max-Forwards was used up, refused with 483."),
+    "sip_unmatched": _counter("Requests within dialogs that do not exist, refused with 481."),
+    "sip_stray_requests": _counter("Requests that belong to nothing and want no answer, an ACK say."),
+    "sip_stray_responses": _counter("Responses to nothing that was sent."),
+    "sip_keepalives": _counter("Empty keep-alive packets."),
+    "sip_mended": _counter("Messages with a slip that was mended before they were read."),
+    "sip_malformed": _counter("Messages that could not be used; the next ones say why."),
+    "sip_malformed_syntax": _counter("Messages that are no SIP."),
+    "sip_malformed_header": _counter("Messages without a mandatory header, or with one that cannot be read."),
+    "sip_malformed_length": _counter("Messages whose Content-Length is wrong."),
+    "sip_malformed_oversize": _counter("Messages larger than 64 kB."),
+    "sip_malformed_empty": _counter("Datagrams with nothing in them."),
+    "sip_malformed_sdp": _counter("Session descriptions that cannot be read."),
+    "sip_send_errors": _counter("Messages that could not be sent."),
+    "sip_connections_refused": _counter("TCP connections refused because there were too many."),
+    "sip_connections_failed": _counter("TCP connections that could not be made."),
+    "sip_connections_idle": _counter("TCP connections closed because nothing came."),
+    "sip_connections_stalled": _counter("TCP connections closed because the peer did not read."),
+    # RTP: what is held
+    "rtp_legs": _gauge("RTP legs."),
+    "rtp_ports": _gauge("UDP sockets that are bound for RTP and RTCP."),
+    "rtp_taps": _gauge("Taps: streams that copy a leg's audio."),
+    "rtp_rings": _gauge("Frame rings: legs whose audio is copied."),
+    "rtp_playbacks": _gauge("Prompts that are being played."),
+    # RTP: packets
+    "rtp_packets_received": _counter("Valid RTP packets received."),
+    "rtp_octets_received": _counter("Octets of valid RTP packets received."),
+    "rtp_packets_sent": _counter("RTP packets sent."),
+    "rtp_octets_sent": _counter("Octets of RTP packets sent."),
+    "rtp_rtcp_received": _counter("Valid RTCP packets received."),
+    "rtp_rtcp_sent": _counter("RTCP packets sent."),
+    "rtp_sources_learned": _counter("Times that the address a phone sends from was learned and locked."),
+    "rtp_dropped_malformed": _counter("Packets at RTP ports that are no RTP."),
+    "rtp_dropped_malformed_rtcp": _counter("Packets at RTCP ports that are no RTCP."),
+    "rtp_dropped_unknown_source": _counter("Packets from an address that is not the phone's."),
+    "rtp_dropped_unknown_payload": _counter("Packets of a payload type that was not negotiated."),
+    "rtp_dropped_not_negotiated": _counter("Packets that came before the session was negotiated."),
+    "rtp_dropped_no_bridge": _counter("Packets not forwarded: there was no other leg."),
+    "rtp_dropped_not_sendable": _counter(
+        "Packets not forwarded: the other leg had no address or codec for them."
+    ),
+    "rtp_dropped_held": _counter("Packets not forwarded: the negotiated direction forbids it."),
+    "rtp_dropped_replaced": _counter("Packets not forwarded: a prompt was being played instead."),
+    "rtp_dropped_straggler": _counter("Packets not forwarded: another source had already taken over."),
+    "rtp_dropped_send_error": _counter("Packets that the kernel refused to send."),
+    "rtp_frames_dropped": _counter("Frames of 20 ms that taps lost because they were fetched too late."),
+    "rtp_callback_errors": _counter("Failures in what takes the taps' frames; the log has each."),
+    "rtp_wakeups": _counter("Times that a relay thread woke up."),
+    # The HTTP server and the log
     "http_requests": _counter("Requests to the HTTP server."),
     "http_bad_requests": _counter("Requests to the HTTP server that were malformed."),
     "http_connections_refused": _counter("Connections to the HTTP server beyond its limit, closed at once."),
+    "log_lines_dropped": _counter("Log lines lost because standard error was not read fast enough."),
 }
+
+FAMILIES: dict[str, Family] = {
+    "calls_rejected": Family(
+        "calls_rejected_by_status", "status", "Refused calls by the SIP status they got."
+    ),
+    "streams_failed": Family("streams_failed_by_code", "code", "Failed streams by Twilio's error code."),
+    "stream_warnings": Family("stream_warnings_by_code", "code", "Warnings about streams by Twilio's code."),
+    "warnings": Family("warnings_by_code", "code", "Warnings about flows by Twilio's code."),
+}
+
+_NUMBERED = re.compile(r"(.+)_(\d+)")
 
 
 def exposed_name(name: str) -> str:
@@ -46,26 +157,45 @@ def exposed_name(name: str) -> str:
 
     >>> exposed_name("http_requests")
     'forkproxy_http_requests_total'
+    >>> exposed_name("sip_legs")
+    'forkproxy_sip_legs'
     """
-    safe = re.sub(r"[^a-zA-Z0-9_]", "_", name)
     metric = METRICS.get(name)
-    suffix = (
-        "_total" if metric is not None and metric.kind == "counter" and not safe.endswith("_total") else ""
-    )
-    return f"forkproxy_{safe}{suffix}"
+    return _exposed(name, metric is not None and metric.kind == "counter")
 
 
 def exposition(counters: Mapping[str, int | float]) -> str:
     """The counters in Prometheus's text format 0.0.4. Those that nobody has described are there, untyped."""
+    single: dict[str, int | float] = {}
+    labelled: dict[str, dict[int, int | float]] = {}
+    for name, value in counters.items():
+        numbered = _NUMBERED.fullmatch(name)
+        if numbered and numbered[1] in FAMILIES:
+            labelled.setdefault(numbered[1], {})[int(numbered[2])] = value
+        else:
+            single[name] = value
     lines: list[str] = []
-    for name, value in sorted(counters.items()):
+    for name, value in sorted(single.items()):
         metric = METRICS.get(name)
-        exposed = exposed_name(name)
         text = metric.help if metric else f"The counter {name}, which has no description yet."
-        lines.append(f"# HELP {exposed} " + text.replace("\\", r"\\").replace("\n", r"\n"))
-        lines.append(f"# TYPE {exposed} {metric.kind if metric else 'untyped'}")
-        lines.append(f"{exposed} {_number(value)}")
+        lines += _head(exposed_name(name), text, metric.kind if metric else "untyped")
+        lines.append(f"{exposed_name(name)} {_number(value)}")
+    for prefix, values in sorted(labelled.items()):
+        family = FAMILIES[prefix]
+        exposed = _exposed(family.name, True)
+        lines += _head(exposed, family.help, "counter")
+        lines += [f'{exposed}{{{family.label}="{key}"}} {_number(values[key])}' for key in sorted(values)]
     return "".join(line + "\n" for line in lines)
+
+
+def _exposed(name: str, grows: bool) -> str:
+    safe = re.sub(r"[^a-zA-Z0-9_]", "_", name)
+    return f"forkproxy_{safe}{'_total' if grows and not safe.endswith('_total') else ''}"
+
+
+def _head(exposed: str, text: str, kind: str) -> list[str]:
+    escaped = text.replace("\\", r"\\").replace("\n", r"\n")
+    return [f"# HELP {exposed} {escaped}", f"# TYPE {exposed} {kind}"]
 
 
 def _number(value: int | float) -> str:
