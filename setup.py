@@ -18,7 +18,8 @@ if os.environ.get("FORKPROXY_SANITIZE"):
     LINK += ["-fsanitize=address,undefined"]
 
 PJSIP = [
-    *(f"ext/pjsip/{name}" for name in ("abi.h", "functions.h", "network.h", "pjsip.pxd", "text.pxd", "guard.pxd")),
+    *(f"ext/pjsip/{name}.h" for name in ("abi", "functions", "network")),
+    *(f"ext/pjsip/{name}.pxd" for name in ("pjsip", "text", "guard")),
     *(f"src/forkproxy/signalling/_{name}.pxd" for name in ("transports", "pjsip", "sessions")),
 ]
 EXTENSIONS = [

@@ -1,8 +1,8 @@
 /* What we use of PJSIP 2.15.1's binary interface, declared in our own words.
  *
- * The wheel that carries PJSIP has no headers. Every struct here lists the members that we touch and pads over the
- * rest; the assertions at the end pin size and offsets to those of the wheel (Linux x86_64), so that a slip does not
- * compile. The meaning of the members is that of the public PJSIP manual. The functions are in functions.h.
+ * The wheel that carries PJSIP has no headers. Every struct here lists the members that we touch and skips the
+ * rest; the assertions at the end pin size and offsets to those of the wheel (Linux x86_64), so that a slip does
+ * not compile. What the members mean is said in PJSIP's public manual. The functions are in functions.h.
  */
 #ifndef FORKPROXY_ABI_H
 #define FORKPROXY_ABI_H
@@ -294,7 +294,8 @@ typedef struct pjsip_transport_state_info {
 } pjsip_transport_state_info;
 
 typedef void (*pjsip_transport_callback)(pjsip_transport *transport, void *token, ptrdiff_t sent);
-typedef void (*pjsip_tp_state_callback)(pjsip_transport *transport, int state, const pjsip_transport_state_info *info);
+typedef void (*pjsip_tp_state_callback)(pjsip_transport *transport, int state,
+                                        const pjsip_transport_state_info *info);
 
 struct pjsip_transport {
     char obj_name[32];
@@ -315,8 +316,8 @@ struct pjsip_transport {
     pjsip_tpmgr *tpmgr;
     pjsip_tpfactory *factory;
     FP_SKIP(64);
-    pj_status_t (*send_msg)(pjsip_transport *transport, pjsip_tx_data *tdata, const void *address, int address_length,
-                            void *token, pjsip_transport_callback callback);
+    pj_status_t (*send_msg)(pjsip_transport *transport, pjsip_tx_data *tdata, const void *address,
+                            int address_length, void *token, pjsip_transport_callback callback);
     pj_status_t (*do_shutdown)(pjsip_transport *transport);
     pj_status_t (*destroy)(pjsip_transport *transport);
 };
@@ -367,7 +368,8 @@ typedef struct pjsip_server_addresses {
     pjsip_server_address_record entry[16];
 } pjsip_server_addresses;
 
-typedef void (*pjsip_resolver_callback)(pj_status_t status, void *token, const pjsip_server_addresses *addresses);
+typedef void (*pjsip_resolver_callback)(pj_status_t status, void *token,
+                                        const pjsip_server_addresses *addresses);
 
 typedef struct pjsip_ext_resolver {
     void (*resolve)(pjsip_resolver_t *resolver, pj_pool_t *pool, const pjsip_host_info *target, void *token,
@@ -402,7 +404,7 @@ struct pjsip_rx_data {
         pjsip_ctype_hdr *ctype;
         pjsip_clen_hdr *clen;
         void *require, *supported;
-        struct fp_rx_error_list { void *prev, *next; FP_SKIP(32); } parse_err; /* a list; empty: no syntax error */
+        struct fp_rx_error_list { void *prev, *next; FP_SKIP(32); } parse_err; /* empty: no syntax error */
     } msg_info;
     void *mod_data[PJSIP_MODULES];
 };
@@ -453,17 +455,16 @@ typedef struct pjsip_process_rdata_param {
 
 typedef struct pjsip_cfg_t {
     struct fp_cfg_endpt {
-        pj_bool_t allow_port_in_fromto_hdr, accept_replace_in_early_state, allow_tx_hash_in_uri, disable_rport,
-            disable_tcp_switch, disable_tls_switch, follow_early_media_fork, req_has_via_alias,
-            resolve_hostname_to_get_interface, disable_secure_dlg_check, use_compact_form,
-            accept_multiple_sdp_answers, keep_inv_after_tsx_timeout;
+        FP_SKIP(16);
+        pj_bool_t disable_tcp_switch; /* true: a long request stays on UDP */
+        FP_SKIP(32);
     } endpt;
     struct fp_cfg_tsx { unsigned max_count, t1, t2, t4, td; } tsx;
     FP_SKIP(24);
 } pjsip_cfg_t;
 
 enum { PJSIP_ROLE_UAC, PJSIP_ROLE_UAS };
-enum { PJSIP_TSX_STATE_CALLING = 1, PJSIP_TSX_STATE_TRYING, PJSIP_TSX_STATE_PROCEEDING, PJSIP_TSX_STATE_COMPLETED };
+enum { PJSIP_TSX_STATE_PROCEEDING = 3 };
 
 typedef struct pjsip_transaction {
     FP_SKIP(80);
@@ -652,7 +653,8 @@ FP_SIZE(pjsip_transport, 344);
 FP_AT(pjsip_transport, is_shutdown, 68); FP_AT(pjsip_transport, key, 80); FP_AT(pjsip_transport, info, 136);
 FP_AT(pjsip_transport, endpt, 232); FP_AT(pjsip_transport, send_msg, 320);
 FP_SIZE(pjsip_tpfactory, 176);
-FP_AT(pjsip_tpfactory, type_name, 72); FP_AT(pjsip_tpfactory, info, 88); FP_AT(pjsip_tpfactory, addr_name, 128);
+FP_AT(pjsip_tpfactory, type_name, 72); FP_AT(pjsip_tpfactory, info, 88);
+FP_AT(pjsip_tpfactory, addr_name, 128);
 FP_SIZE(pjsip_tpselector, 16);
 FP_SIZE(pjsip_host_info, 32);
 FP_SIZE(pjsip_server_address_record, 44);
@@ -683,14 +685,8 @@ FP_SIZE(pjsip_module, 112);
 FP_SIZE(pjsip_process_rdata_param, 24);
 FP_AT(pjsip_process_rdata_param, start_mod, 8);
 FP_SIZE(pjsip_cfg_t, 96);
-FP_AT(pjsip_cfg_t, endpt.accept_replace_in_early_state, 4); FP_AT(pjsip_cfg_t, endpt.allow_tx_hash_in_uri, 8);
-FP_AT(pjsip_cfg_t, endpt.disable_rport, 12); FP_AT(pjsip_cfg_t, endpt.disable_tcp_switch, 16);
-FP_AT(pjsip_cfg_t, endpt.disable_tls_switch, 20); FP_AT(pjsip_cfg_t, endpt.follow_early_media_fork, 24);
-FP_AT(pjsip_cfg_t, endpt.req_has_via_alias, 28);
-FP_AT(pjsip_cfg_t, endpt.resolve_hostname_to_get_interface, 32);
-FP_AT(pjsip_cfg_t, endpt.disable_secure_dlg_check, 36); FP_AT(pjsip_cfg_t, endpt.use_compact_form, 40);
-FP_AT(pjsip_cfg_t, endpt.accept_multiple_sdp_answers, 44);
-FP_AT(pjsip_cfg_t, endpt.keep_inv_after_tsx_timeout, 48); FP_AT(pjsip_cfg_t, tsx.max_count, 52);
+FP_AT(pjsip_cfg_t, endpt.disable_tcp_switch, 16);
+FP_AT(pjsip_cfg_t, tsx.max_count, 52);
 FP_AT(pjsip_cfg_t, tsx.t1, 56); FP_AT(pjsip_cfg_t, tsx.t2, 60); FP_AT(pjsip_cfg_t, tsx.t4, 64);
 FP_AT(pjsip_cfg_t, tsx.td, 68);
 FP_SIZE(pjsip_transaction, 720);

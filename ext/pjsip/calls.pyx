@@ -173,7 +173,8 @@ cdef class InviteCalls(Calls):
                 loosen(dialog)
             return True
         method = &rdata.msg_info.msg.line.req.method
-        ours = method.id <= PJSIP_BYE_METHOD or is_method(method, b"PRACK", 5) or is_method(method, b"UPDATE", 6)
+        ours = (method.id <= PJSIP_BYE_METHOD or is_method(method, b"PRACK", 5)
+                or is_method(method, b"UPDATE", 6))
         if rdata.msg_info.to.tag.slen > 0:
             dialog = pjsip_ua_find_dialog(
                 &rdata.msg_info.cid.id, &rdata.msg_info.to.tag, &rdata.msg_info.from_.tag, False)
@@ -256,16 +257,18 @@ cdef pjsip_dialog *dialog_of_response(pjsip_rx_data *rdata) noexcept:
     """The dialog that a response is for, or null."""
     cdef pj_str_t key
     cdef pjsip_transaction *tsx = NULL
-    if pjsip_tsx_create_key(rdata.tp_info.pool, &key, PJSIP_ROLE_UAC, &rdata.msg_info.cseq.method, rdata) == PJ_SUCCESS:
+    cdef pjsip_method *method = &rdata.msg_info.cseq.method
+    if pjsip_tsx_create_key(rdata.tp_info.pool, &key, PJSIP_ROLE_UAC, method, rdata) == PJ_SUCCESS:
         tsx = pjsip_tsx_layer_find_tsx(&key, False)
     if tsx != NULL:
         return pjsip_tsx_get_dlg(tsx)
-    return pjsip_ua_find_dialog(&rdata.msg_info.cid.id, &rdata.msg_info.from_.tag, &rdata.msg_info.to.tag, False)
+    return pjsip_ua_find_dialog(
+        &rdata.msg_info.cid.id, &rdata.msg_info.from_.tag, &rdata.msg_info.to.tag, False)
 
 
 cdef void loosen(pjsip_dialog *dialog) noexcept:
-    """Before a message that may move the peer to another transport: PJSIP refuses to send where the dialog's choice
-    and the peer's new URI differ, so there is no choice until settle() makes the next one."""
+    """Before a message that may move the peer to another transport: PJSIP refuses to send where the dialog's
+    choice and the peer's new URI differ, so there is no choice until settle() makes the next one."""
     cdef Session session = session_of(dialog)
     cdef pjsip_tpselector selector
     if session is not None:
@@ -274,9 +277,9 @@ cdef void loosen(pjsip_dialog *dialog) noexcept:
         the_engine.deferred.append(session)
 
 
-def invite(Agent agent not None, home not None, bytes target not None, bytes local not None, bytes remote not None,
-           bytes host not None, int port, bytes sdp not None, list headers not None, bytes username=None,
-           bytes password=None, int max_forwards=70, owner=None):
+def invite(Agent agent not None, home not None, bytes target not None, bytes local not None,
+           bytes remote not None, bytes host not None, int port, bytes sdp not None, list headers not None,
+           bytes username=None, bytes password=None, int max_forwards=70, owner=None):
     """Dials `target`; `local` and `remote` are what From and To say, `host`:`port` what Contact and Via say.
 
     Raises EngineError when PJSIP cannot use one of them; what goes wrong later is an event.
@@ -295,7 +298,8 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
     cdef Session session
     the_engine.stir()
     from_, to, uri, ours = borrow(local), borrow(remote), borrow(target), borrow(address)
-    check(pjsip_dlg_create_uac(pjsip_ua_instance(), &from_, &ours, &to, &uri, &dialog), f"call {target.decode()}")
+    status = pjsip_dlg_create_uac(pjsip_ua_instance(), &from_, &ours, &to, &uri, &dialog)
+    check(status, f"call {target.decode()}")
     sent_by.host, sent_by.port = borrow(host), port
     pjsip_dlg_set_via_sent_by(dialog, &sent_by, NULL)
     if username is not None:
@@ -332,7 +336,7 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
 
 
 def start(compare):
-    """The engine with calls in it; `compare(before, now)` says whether a new offer leaves the session as it is."""
+    """The engine with calls in it; `compare(before, now)`: whether a new offer changes nothing."""
     global the_engine, the_calls
     cdef int symbol = 0
     if the_engine is not None:

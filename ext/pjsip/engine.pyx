@@ -1,14 +1,14 @@
 """PJSIP without sockets: bytes and time in, bytes and events out.
 
-One engine a process, because PJSIP's modules are static data in the shared object; any number of agents (one for each
-SipEndpoint) share it. Everything here runs on the event loop's thread, so there are no locks. PJSIP calls back only
-from within receive(), run_timers() and the methods of sessions; callbacks append to the agent's `events` and return,
-and the caller of the engine delivers them after PJSIP's stack has unwound.
+One engine a process, because PJSIP's modules are static data in the shared object; any number of agents
+(one for each SipEndpoint) share it. Everything here runs on the event loop's thread, so there are no locks.
+PJSIP calls back only from within receive(), run_timers() and the methods of sessions; callbacks append to
+the agent's `events` and return, and the caller of the engine delivers them after PJSIP's stack has unwound.
 
-Session descriptions never reach PJSIP. Its negotiator sees PLACEHOLDER in both directions and keeps only the state of
-offer and answer; the real bodies are taken from the received message and put into the sent one while it is printed. So
-nothing that a peer writes into SDP can reach one of the negotiator's assertions, and what we forward is forwarded as
-it is.
+Session descriptions never reach PJSIP. Its negotiator sees PLACEHOLDER in both directions and keeps only
+the state of offer and answer; the real bodies are taken from the received message, and put into the sent
+one while it is printed. So nothing that a peer writes into SDP can reach one of the negotiator's
+assertions, and what we forward is forwarded as it is.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -85,29 +85,29 @@ cdef class Engine(Core):
         self.rdata.tp_info.pool = pjsip_endpt_create_pool(self.endpt, b"rx", 8192, 8192)
         self.placeholder_text = PLACEHOLDER
         check(pjmedia_sdp_parse(pjsip_endpt_create_pool(self.endpt, b"sdp", 4000, 4000),
-                                PyBytes_AS_STRING(self.placeholder_text), len(PLACEHOLDER), &self.placeholder),
-              "parse the placeholder")
+                                PyBytes_AS_STRING(self.placeholder_text), len(PLACEHOLDER),
+                                &self.placeholder), "parse the placeholder")
         check(pjmedia_sdp_validate2(self.placeholder, True), "accept the placeholder")
         memset(&self.printer, 0, sizeof(self.printer))
         self.printer.name.ptr = b"fp-print"
         self.printer.name.slen = 8
         self.printer.id = -1
-        self.printer.priority = PJSIP_MOD_PRIORITY_TSX_LAYER - 4  # after all others, before PJSIP's own printing
+        self.printer.priority = PJSIP_MOD_PRIORITY_TSX_LAYER - 4  # after all others, before PJSIP's printing
         self.printer.on_tx_request = on_print
         self.printer.on_tx_response = on_print
         check(pjsip_endpt_register_module(self.endpt, &self.printer), "take our printing module")
         return 0
 
     cdef int stir(self) except -1:
-        """Fresh randomness for what PJSIP makes up next: tags, branches and Call-IDs must not be guessable, and its
-        generator starts the same way in every process."""
+        """Fresh randomness for what PJSIP makes up next: tags, branches and Call-IDs must not be
+        guessable, and its generator starts the same way in every process."""
         pj_srand(int.from_bytes(urandom(4), "little"))
         return 0
 
-    # -- in --------------------------------------------------------------------------------------------------------
+    # -- in -------------------------------------------------------------------------------------------------
 
     def receive(self, Transport transport not None, bytes data not None, str host not None, int port):
-        """One whole message from `host`:`port`. Returns 0, or the verdict (VERDICT_...) on one that is not taken."""
+        """One whole message from `host`:`port`. Returns 0, or the verdict (VERDICT_...) on one not taken."""
         cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
         cdef pjsip_rx_data *rdata = self.rdata
         cdef bytes literal = host.encode()
@@ -115,6 +115,7 @@ cdef class Engine(Core):
         cdef pjsip_msg_body *body
         cdef pjsip_process_rdata_param param
         cdef int verdict
+        cdef Py_ssize_t head
         if not transport.alive or not transport.connected or self.inside:
             return CLOSED
         if length > MESSAGE_LIMIT:
@@ -126,7 +127,8 @@ cdef class Engine(Core):
         if not fp_rx_reset(rdata, PyBytes_AS_STRING(literal), port, self.inbox, length):
             return CLOSED
         rdata.msg_info.msg = pjsip_parse_rdata(self.inbox, length, rdata)
-        verdict = inspect(rdata, length - (data.find(b"\r\n\r\n") + 4) if b"\r\n\r\n" in data else -1, &redirects)
+        head = data.find(b"\r\n\r\n")
+        verdict = inspect(rdata, length - (head + 4) if head >= 0 else -1, &redirects)
         if verdict != TAKEN:
             return verdict
         self.peer_host, self.peer_port, self.via, self.message = host, port, transport, data
@@ -154,8 +156,8 @@ cdef class Engine(Core):
     cdef void fix_route_back(self, pjsip_rx_data *rdata) noexcept:
         """The response goes back by the transport that the request came by (RFC 3261 18.2.2, RFC 3581).
 
-        PJSIP does so only where the peer asks for rport; for the others it would pick any socket of the kind. So they
-        are treated as asking, with the port of their Via. A multicast address in Via is not followed.
+        PJSIP does so only where the peer asks for rport; for the others it would pick any socket of the kind.
+        So they are treated as asking, with the port of their Via. A multicast address in Via is not followed.
         """
         rdata.msg_info.via.recvd_param.ptr = rdata.pkt_info.src_name
         rdata.msg_info.via.recvd_param.slen = strlen(rdata.pkt_info.src_name)
@@ -172,7 +174,7 @@ cdef class Engine(Core):
             return None
         return PyBytes_FromStringAndSize(self.body, self.body_length)
 
-    # -- time ------------------------------------------------------------------------------------------------------
+    # -- time -----------------------------------------------------------------------------------------------
 
     def deadline(self):
         """When run_timers() is due, in seconds of the monotonic clock; None when nothing waits."""
@@ -186,10 +188,9 @@ cdef class Engine(Core):
     def run_timers(self):
         """Runs what is due: retransmissions, time-outs, destructions."""
         cdef pj_time_val following
-        cdef int rounds
         if self.inside:
             return
-        for rounds in range(64):
+        for _ in range(64):
             self.inside = 1
             pj_timer_heap_poll(self.heap, &following)
             self.inside = 0
@@ -202,7 +203,7 @@ cdef class Engine(Core):
         pjsip_tsx_set_timers(t1, t2, t4, td)
 
     def counters(self):
-        """What is held now: everything is 0 when all calls have ended and their transactions have timed out."""
+        """What is held now; dialogs and transactions go a while after their calls, with their timers."""
         return {
             "dialogs": pjsip_ua_get_dlg_set_count(),
             "transactions": pjsip_tsx_layer_get_tsx_count(),
@@ -213,7 +214,7 @@ cdef class Engine(Core):
         }
 
 
-# -- out ---------------------------------------------------------------------------------------------------------------
+# -- out ----------------------------------------------------------------------------------------------------
 
 
 cdef int print_bytes(pjsip_msg_body *body, char *buffer, size_t size) noexcept:
@@ -239,7 +240,7 @@ cdef pjsip_dialog *dialog_of(pjsip_tx_data *tdata) noexcept:
 
 
 cdef pj_status_t on_print(pjsip_tx_data *tdata) noexcept:
-    """Prints a message that is about to be sent, with the real session description, into a buffer of its size.
+    """Prints a message that is about to be sent, with the real description, into a buffer of its size.
 
     (PJSIP itself would take 4,000 octets for each, and refuse longer ones.)
     """
@@ -310,7 +311,8 @@ cdef int load() except -1:
     if problem == NULL or symbol > 1:
         found = pj_get_version().decode()
         if found != VERSION:
-            raise EngineError(f"PJSIP {found} is installed, forkproxy is built for {VERSION}: install {WHEEL}")
+            wanted = f"forkproxy is built for {VERSION}: install {WHEEL}"
+            raise EngineError(f"PJSIP {found} is installed, {wanted}")
     if problem != NULL:
         what = f"has no symbol {problem.decode()}" if symbol else f"cannot be opened: {problem.decode()}"
         raise EngineError(f"PJSIP's library {path.decode()} {what}; install {WHEEL}")

@@ -54,8 +54,8 @@ cdef inline bint makes_target(const pjsip_method *method) noexcept:
 cdef inline int inspect(pjsip_rx_data *rdata, ptrdiff_t body_there, bint *redirects) noexcept:
     """The verdict on a parsed message of whose octets `body_there` follow the headers (-1: no blank line).
 
-    A Contact that we could not send to is taken out of a response (the dialog keeps its old target). `redirects`
-    tells whether a Contact or Record-Route asks for a transport by name.
+    A Contact that we could not send to is taken out of a response (the dialog keeps its old target).
+    `redirects` tells whether a Contact or Record-Route asks for a transport by name.
     """
     cdef int count = 0
     cdef int types = 0

@@ -8,30 +8,20 @@ from libc.stdint cimport uint32_t
 
 cdef extern from "abi.h":
     enum:
-        PJSIP_MODULES
-        PJ_SUCCESS, PJ_EPENDING, PJ_ENOTFOUND, PJ_ETOOBIG, PJ_ERESOLVE, PJ_ESOCKETSTOP, PJSIP_EMSGTOOLONG
-        PJSIP_URI_IN_REQ_URI, PJSIP_URI_IN_FROMTO_HDR, PJSIP_URI_IN_CONTACT_HDR
-        PJSIP_INVITE_METHOD, PJSIP_CANCEL_METHOD, PJSIP_ACK_METHOD, PJSIP_BYE_METHOD, PJSIP_REGISTER_METHOD
-        PJSIP_OPTIONS_METHOD, PJSIP_OTHER_METHOD
-        PJSIP_H_ACCEPT, PJSIP_H_ALLOW, PJSIP_H_CONTACT, PJSIP_H_CONTENT_TYPE, PJSIP_H_MAX_FORWARDS
-        PJSIP_H_CALL_ID, PJSIP_H_FROM, PJSIP_H_TO
-        PJSIP_H_RECORD_ROUTE, PJSIP_H_ROUTE, PJSIP_H_SUPPORTED
-        PJSIP_REQUEST_MSG, PJSIP_RESPONSE_MSG
+        PJ_SUCCESS, PJ_EPENDING, PJ_ERESOLVE, PJ_ESOCKETSTOP, PJSIP_EMSGTOOLONG, PJSIP_URI_IN_REQ_URI
+        PJSIP_INVITE_METHOD, PJSIP_CANCEL_METHOD, PJSIP_ACK_METHOD, PJSIP_BYE_METHOD, PJSIP_OPTIONS_METHOD
+        PJSIP_OTHER_METHOD, PJSIP_H_ACCEPT, PJSIP_H_ALLOW, PJSIP_H_CONTACT, PJSIP_H_CONTENT_TYPE
+        PJSIP_H_MAX_FORWARDS, PJSIP_H_CALL_ID, PJSIP_H_FROM, PJSIP_H_TO, PJSIP_H_RECORD_ROUTE
+        PJSIP_H_ROUTE, PJSIP_H_SUPPORTED, PJSIP_REQUEST_MSG, PJSIP_RESPONSE_MSG
         PJSIP_TRANSPORT_UNSPECIFIED, PJSIP_TRANSPORT_UDP, PJSIP_TRANSPORT_TCP, PJSIP_TRANSPORT_TLS
-        PJSIP_TRANSPORT_IPV6
-        PJSIP_TRANSPORT_RELIABLE, PJSIP_TRANSPORT_SECURE, PJSIP_TRANSPORT_DATAGRAM
-        PJSIP_TP_DIR_NONE, PJSIP_TP_DIR_OUTGOING, PJSIP_TP_DIR_INCOMING
-        PJSIP_TP_STATE_CONNECTED, PJSIP_TP_STATE_DISCONNECTED
-        PJSIP_TPSELECTOR_NONE, PJSIP_TPSELECTOR_TRANSPORT, PJSIP_TPSELECTOR_LISTENER
-        PJSIP_MOD_PRIORITY_TSX_LAYER, PJSIP_MOD_PRIORITY_APPLICATION
-        PJSIP_ROLE_UAC, PJSIP_ROLE_UAS
-        PJSIP_TSX_STATE_TRYING, PJSIP_TSX_STATE_PROCEEDING, PJSIP_TSX_STATE_COMPLETED
-        PJSIP_EVENT_TIMER, PJSIP_EVENT_RX_MSG, PJSIP_EVENT_TRANSPORT_ERROR, PJSIP_EVENT_TSX_STATE, PJSIP_EVENT_USER
-        PJSIP_CRED_DATA_PLAIN_PASSWD
-        PJSIP_INV_STATE_NULL, PJSIP_INV_STATE_CALLING, PJSIP_INV_STATE_INCOMING, PJSIP_INV_STATE_EARLY
+        PJSIP_TRANSPORT_IPV6, PJSIP_TRANSPORT_RELIABLE, PJSIP_TRANSPORT_DATAGRAM, PJSIP_TP_DIR_NONE
+        PJSIP_TP_DIR_OUTGOING, PJSIP_TP_DIR_INCOMING, PJSIP_TP_STATE_DISCONNECTED
+        PJSIP_TPSELECTOR_TRANSPORT, PJSIP_TPSELECTOR_LISTENER, PJSIP_MOD_PRIORITY_TSX_LAYER
+        PJSIP_MOD_PRIORITY_APPLICATION, PJSIP_ROLE_UAC, PJSIP_ROLE_UAS, PJSIP_TSX_STATE_PROCEEDING
+        PJSIP_EVENT_RX_MSG, PJSIP_EVENT_TRANSPORT_ERROR, PJSIP_EVENT_TSX_STATE, PJSIP_EVENT_USER
+        PJSIP_CRED_DATA_PLAIN_PASSWD, PJSIP_INV_STATE_NULL, PJSIP_INV_STATE_EARLY
         PJSIP_INV_STATE_CONNECTING, PJSIP_INV_STATE_CONFIRMED, PJSIP_INV_STATE_DISCONNECTED
-        PJSIP_INV_SUPPORT_100REL, PJSIP_INV_SUPPORT_TIMER, PJSIP_INV_REQUIRE_100REL
-        PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER, PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER
+        PJSIP_INV_SUPPORT_100REL, PJSIP_INV_SUPPORT_TIMER, PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER
 
     ctypedef int pj_status_t
     ctypedef int pj_bool_t
@@ -178,7 +168,8 @@ cdef extern from "abi.h":
     ctypedef struct pjsip_transport_state_info:
         pj_status_t status
 
-    ctypedef void (*pjsip_transport_callback)(pjsip_transport *transport, void *token, ptrdiff_t sent) noexcept
+    ctypedef void (*pjsip_transport_callback)(
+        pjsip_transport *transport, void *token, ptrdiff_t sent) noexcept
     ctypedef void (*pjsip_tp_state_callback)(
         pjsip_transport *transport, int state, const pjsip_transport_state_info *info) noexcept
 
@@ -423,7 +414,6 @@ cdef extern from "functions.h":
         pj_caching_pool *pool, const void *policy, size_t max_capacity)
     const void *pj_pool_factory_get_default_policy "pj.pj_pool_factory_get_default_policy" ()
     void *pj_pool_alloc "pj.pj_pool_alloc" (pj_pool_t *pool, size_t size)
-    void *pj_pool_calloc "pj.pj_pool_calloc" (pj_pool_t *pool, size_t count, size_t size)
     void pj_pool_reset "pj.pj_pool_reset" (pj_pool_t *pool)
     pj_status_t pj_atomic_create "pj.pj_atomic_create" (pj_pool_t *pool, long initial, pj_atomic_t **atomic)
     pj_status_t pj_atomic_destroy "pj.pj_atomic_destroy" (pj_atomic_t *atomic)
@@ -436,7 +426,6 @@ cdef extern from "functions.h":
     size_t pj_timer_heap_count "pj.pj_timer_heap_count" (pj_timer_heap_t *heap)
     unsigned int pj_timer_heap_set_max_timed_out_per_poll "pj.pj_timer_heap_set_max_timed_out_per_poll" (
         pj_timer_heap_t *heap, unsigned int count)
-    pj_status_t pj_gettickcount "pj.pj_gettickcount" (pj_time_val *now)
     void pj_list_insert_before "pj.pj_list_insert_before" (void *position, void *node)
     void pj_list_erase "pj.pj_list_erase" (void *node)
     pj_status_t pjsip_endpt_create "pj.pjsip_endpt_create" (
@@ -458,9 +447,6 @@ cdef extern from "functions.h":
     pj_status_t pjsip_endpt_respond_stateless "pj.pjsip_endpt_respond_stateless" (
         pjsip_endpoint *endpoint, pjsip_rx_data *rdata, int status, const pj_str_t *reason,
         const pjsip_hdr *headers, const pjsip_msg_body *body)
-    pj_status_t pjsip_endpt_create_response "pj.pjsip_endpt_create_response" (
-        pjsip_endpoint *endpoint, const pjsip_rx_data *rdata, int status, const pj_str_t *reason,
-        pjsip_tx_data **tdata)
     pj_status_t pjsip_endpt_send_response2 "pj.pjsip_endpt_send_response2" (
         pjsip_endpoint *endpoint, pjsip_rx_data *rdata, pjsip_tx_data *tdata, void *token, void *callback)
     pj_status_t pjsip_tsx_layer_init_module "pj.pjsip_tsx_layer_init_module" (pjsip_endpoint *endpoint)
@@ -474,18 +460,13 @@ cdef extern from "functions.h":
     pjsip_dialog *pjsip_ua_find_dialog "pj.pjsip_ua_find_dialog" (
         const pj_str_t *call_id, const pj_str_t *local_tag, const pj_str_t *remote_tag, pj_bool_t lock)
     pjsip_msg *pjsip_parse_rdata "pj.pjsip_parse_rdata" (char *buffer, size_t size, pjsip_rx_data *rdata)
-    pjsip_uri *pjsip_parse_uri "pj.pjsip_parse_uri" (
-        pj_pool_t *pool, char *buffer, size_t size, unsigned int options)
     ptrdiff_t pjsip_msg_print "pj.pjsip_msg_print" (const pjsip_msg *message, char *buffer, size_t size)
     void *pjsip_msg_find_hdr "pj.pjsip_msg_find_hdr" (const pjsip_msg *message, int type, const void *start)
     void *pjsip_hdr_clone "pj.pjsip_hdr_clone" (pj_pool_t *pool, const void *header)
     pjsip_generic_string_hdr *pjsip_generic_string_hdr_create "pj.pjsip_generic_string_hdr_create" (
         pj_pool_t *pool, const pj_str_t *name, const pj_str_t *value)
-    pjsip_generic_int_hdr *pjsip_max_fwd_hdr_create "pj.pjsip_max_fwd_hdr_create" (
-        pj_pool_t *pool, unsigned int value)
     pjsip_multipart_part *pjsip_multipart_find_part "pj.pjsip_multipart_find_part" (
         const pjsip_msg_body *body, const pjsip_media_type *type, const pjsip_multipart_part *start)
-    pj_status_t pjsip_tx_data_dec_ref "pj.pjsip_tx_data_dec_ref" (pjsip_tx_data *tdata)
     pj_status_t pjsip_transport_register "pj.pjsip_transport_register" (
         pjsip_tpmgr *manager, pjsip_transport *transport)
     pj_status_t pjsip_transport_add_ref "pj.pjsip_transport_add_ref" (pjsip_transport *transport)
@@ -528,7 +509,6 @@ cdef extern from "functions.h":
     const pjsip_method *pjsip_get_ack_method "pj.pjsip_get_ack_method" ()
     pj_status_t pjsip_auth_clt_set_credentials "pj.pjsip_auth_clt_set_credentials" (
         pjsip_auth_clt_sess *session, int count, const pjsip_cred_info *credentials)
-    pjsip_inv_session *pjsip_dlg_get_inv_session "pj.pjsip_dlg_get_inv_session" (pjsip_dialog *dialog)
     pj_status_t pjsip_inv_verify_request "pj.pjsip_inv_verify_request" (
         pjsip_rx_data *rdata, unsigned int *options, const pjmedia_sdp_session *answer,
         pjsip_dialog *dialog, pjsip_endpoint *endpoint, pjsip_tx_data **tdata)

@@ -41,7 +41,7 @@ cdef class Session:
     def over(self):
         return self.inv == NULL
 
-    # -- what a leg does -------------------------------------------------------------------------------------------
+    # -- what a leg does ------------------------------------------------------------------------------------
 
     def ring(self, int status, bytes reason=None, bytes sdp=None):
         """A provisional response; with `sdp`, which is then our answer (or offer) for good."""
@@ -54,6 +54,7 @@ cdef class Session:
     cdef int respond(self, int status, bytes reason, bytes sdp) except -1:
         cdef pjsip_tx_data *tdata = NULL
         cdef pj_str_t text
+        cdef pj_str_t *phrase = NULL
         cdef pjmedia_sdp_session *session = NULL
         if not self.can_respond():
             return 0
@@ -62,19 +63,22 @@ cdef class Session:
             session = the_engine.placeholder
         if reason is not None:
             text = borrow(reason)
-        check(pjsip_inv_answer(self.inv, status, &text if reason is not None else NULL, session, &tdata), "answer")
+            phrase = &text
+        check(pjsip_inv_answer(self.inv, status, phrase, session, &tdata), "answer")
         self.send(tdata)
         the_engine.settle()
         return 0
 
     cdef bint can_respond(self) noexcept:
-        return (self.inv != NULL and self.inv.role == PJSIP_ROLE_UAS and self.inv.state < PJSIP_INV_STATE_CONNECTING
+        return (self.inv != NULL and self.inv.role == PJSIP_ROLE_UAS
+                and self.inv.state < PJSIP_INV_STATE_CONNECTING
                 and self.inv.invite_tsx != NULL and self.inv.last_answer != NULL)
 
     def end(self, int status, bytes reason=None, headers=()):
         """Ends the leg as fits its state: final response, CANCEL or BYE; `headers` go on a final response."""
         cdef pjsip_tx_data *tdata = NULL
         cdef pj_str_t text
+        cdef pj_str_t *phrase = NULL
         if self.inv == NULL or (self.closing and not self.inv.state == PJSIP_INV_STATE_CONFIRMED):
             return
         self.closing = True
@@ -83,8 +87,9 @@ cdef class Session:
             return
         if reason is not None:
             text = borrow(reason)
+            phrase = &text
         self.bind()
-        check(pjsip_inv_end_session(self.inv, status, &text if reason is not None else NULL, &tdata), "end a call")
+        check(pjsip_inv_end_session(self.inv, status, phrase, &tdata), "end a call")
         if tdata != NULL:
             if tdata.msg.type == PJSIP_RESPONSE_MSG:
                 add_headers(tdata, headers)
@@ -114,7 +119,7 @@ cdef class Session:
             the_engine.deferred.append(self)
         return 0
 
-    # -- what happens to it ----------------------------------------------------------------------------------------
+    # -- what happens to it ---------------------------------------------------------------------------------
 
     cdef void attach(self, pjsip_inv_session *inv, Agent agent, object home):
         self.inv, self.agent, self.home = inv, agent, home
@@ -126,7 +131,7 @@ cdef class Session:
         """The session is over; PJSIP may keep its dialog for a while."""
         cdef pjsip_cred_info none
         memset(&none, 0, sizeof(none))
-        # a late 401 to our BYE must not be answered: PJSIP would do it with a session that is gone, and assert
+        # a late 401 to our BYE must not be answered: PJSIP would use a session that is gone, and assert
         pjsip_auth_clt_set_credentials(&self.inv.dlg.auth_sess, 0, &none)
         self.inv.dlg.mod_data[module] = NULL
         self.inv = NULL
@@ -157,8 +162,9 @@ cdef class Session:
 
     cdef void adopt(self, Transport transport):
         """The peer speaks to us by this connection: it is kept open for the call, and used."""
-        if (transport is None or not transport.stream or transport is self.connection or not transport.connected
-                or self.inv == NULL or self.connection is not None and self.connection.connected):
+        if transport is None or not transport.stream or not transport.connected or self.inv == NULL:
+            return
+        if self.connection is not None and self.connection.connected:
             return
         if self.connection is not None:
             self.connection.sessions.discard(self)
@@ -229,7 +235,7 @@ cdef Session session_of(pjsip_dialog *dialog):
     return <Session>data if data != NULL else None
 
 
-# -- what PJSIP calls ----------------------------------------------------------------------------------------------------
+# -- what PJSIP calls ---------------------------------------------------------------------------------------
 
 
 cdef pjsip_rx_data *received(pjsip_event *event) noexcept:
@@ -282,8 +288,8 @@ cdef str ended_by(Session session, pjsip_event *event):
         return "transport"
     if kind == PJSIP_EVENT_RX_MSG and not hung_up_by_us(event):
         return "remote"
-    # what is left is PJSIP's own doing: a transaction's or session's timer, no ACK, no PRACK; or a 200 without a
-    # session description, which the peer is to blame for
+    # what is left is PJSIP's own doing: a transaction's or session's timer, no ACK, no PRACK; or a 200
+    # without a session description, which the peer is to blame for
     return "remote" if session.inv.cause == NO_ANSWER else "timeout"
 
 
@@ -294,7 +300,7 @@ cdef bint hung_up_by_us(pjsip_event *event) noexcept:
 
 
 cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event) noexcept:
-    """Provisional responses, CANCEL, an INVITE that could not be repeated, and the connection that the peer uses."""
+    """Provisional responses, CANCEL, the peer's connection, and an INVITE that could not be repeated."""
     cdef Session session = session_of(inv.dlg)
     cdef pjsip_rx_data *rdata = received(event)
     cdef bytes sdp

@@ -70,7 +70,7 @@ cdef inline pjsip_sip_uri *sip_uri(const pjsip_uri *uri, bint *secure) noexcept:
 
 
 cdef inline int transport_wanted(const pjsip_uri *uri) noexcept:
-    """The transport type that a URI asks for: UNSPECIFIED when it leaves it open, OTHER when it is none of ours."""
+    """The transport type that a URI asks for: UNSPECIFIED where it leaves it open, OTHER if not ours."""
     cdef bint secure = False
     cdef pjsip_sip_uri *sip = sip_uri(uri, &secure)
     if sip == NULL or secure:

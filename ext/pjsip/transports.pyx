@@ -1,7 +1,7 @@
 """The sockets as PJSIP sees them: transports without I/O, listeners, and the resolver hook.
 
-asyncio owns every socket. A Transport hands PJSIP's bytes to a Python callable, and tells PJSIP when its connection
-has come about or has ended; what comes in goes to the engine (engine.pyx).
+asyncio owns every socket. A Transport hands PJSIP's bytes to a Python callable, and tells PJSIP when its
+connection has come about or has ended; what comes in goes to the engine (engine.pyx).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -63,8 +63,8 @@ cdef class Core:
 cdef class Agent:
     """One user agent (a SipEndpoint) in the shared engine.
 
-    `admit(method, host, port, transport)` decides on a request outside dialogs: the address (bytes, int) to name in
-    Contact and Via, or an int, the status to refuse with.
+    `admit(method, host, port, transport)` decides on a request outside dialogs: the address (bytes, int) to
+    name in Contact and Via, or an int, the status to refuse with.
     """
 
     def __init__(self, bytes product not None, admit not None):
@@ -83,7 +83,7 @@ cdef class Agent:
 cdef class Transport:
     """A datagram socket, or one stream connection, as PJSIP sees it.
 
-    `send(data, (host, port))` (datagram) or `send(data)` (stream) queues bytes; `close()` closes a connection.
+    `send(data, (host, port))` (datagram) or `send(data)` (stream) queues bytes; `close()` ends a connection.
     """
 
     def __cinit__(self):
@@ -94,7 +94,6 @@ cdef class Transport:
     cdef int open(self, Agent agent, int kind, str host, int port, Listener listener, bytes local_host,
                   int local_port, int direction) except -1:
         cdef pjsip_transport *tp = &self.c.base
-        cdef pj_sockaddr peer
         self.agent, self.listener, self.host, self.port = agent, listener, host, port
         self.stream = (kind & ~PJSIP_TRANSPORT_IPV6) != PJSIP_TRANSPORT_UDP
         self.type = kind
@@ -179,13 +178,12 @@ cdef class Transport:
         the_core.settle()
 
     def shut(self):
-        """The datagram socket is closed: nothing new goes over it; it lives until its last transaction has ended."""
+        """The datagram socket is closed; this lives on until its last transaction has ended."""
         if self.alive and not self.stream and self.connected:
             self.connected = False
             self.send = None
             pjsip_transport_shutdown(&self.c.base)
             pjsip_transport_dec_ref(&self.c.base)
-
 
     @property
     def in_use(self):
@@ -203,8 +201,8 @@ def datagrams(Agent agent not None, bint v6, bytes host not None, int port, send
     return transport
 
 
-cdef pj_status_t on_send(pjsip_transport *tp, pjsip_tx_data *tdata, const void *address, int length, void *token,
-                         pjsip_transport_callback callback) noexcept:
+cdef pj_status_t on_send(pjsip_transport *tp, pjsip_tx_data *tdata, const void *address, int length,
+                         void *token, pjsip_transport_callback callback) noexcept:
     cdef Transport transport = <Transport>(<fp_transport *>tp).owner
     cdef bytes data
     cdef str host
