@@ -12,6 +12,7 @@ from http import HTTPStatus
 import pytest
 from websocket_consumers import ByHand, Certificates, Peer, by_hand, consumer
 from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
 
 from forkproxy.connectors.api import (
     StreamBroken,
@@ -330,6 +331,38 @@ async def test_our_half_of_the_closing_handshake(certificates: Certificates, con
         await run.closed()
     assert type(run.error) is StreamRemoteClosed
     assert codes == [1001]
+
+
+async def test_our_half_comes_behind_what_the_consumer_has_yet_to_read(certificates, connectors) -> None:
+    """It closes, and reads on: everything that was sent arrives, our close frame last."""
+    heard: list[Opcode] = []
+    enough = asyncio.Event()
+
+    async def close_then_read(peer: Peer) -> None:
+        await peer.accept()
+        await enough.wait()
+        peer.core.send_close(1001)
+        await peer.flush()
+        await asyncio.sleep(0.1)
+        while data := await peer.reader.read(65536):
+            peer.core.receive_data(data)
+            heard.extend(event.opcode for event in peer.core.events_received() if isinstance(event, Frame))
+
+    async with (
+        by_hand(certificates.good, close_then_read, receive_buffer=4096) as server,
+        connectors.running(server.url, queue_seconds=1) as run,
+    ):
+        assert await run.created()
+        number = 0
+        while not run.warnings:
+            run.feed(frames(10, start=number))
+            number += 10
+            await asyncio.sleep(0.001)
+        enough.set()
+        await run.closed()
+    assert type(run.error) is StreamRemoteClosed
+    assert heard[-1] is Opcode.CLOSE
+    assert len(heard) > 100
 
 
 async def test_the_connection_is_reset(certificates: Certificates, connectors) -> None:
