@@ -75,7 +75,7 @@ def test_the_callee_sees_the_callers_identity(caller_id: str | None, caller: str
 @given(st.text(), st.text())
 def test_no_caller_id_can_inject_a_header(caller_id: str, caller: str) -> None:
     uri = caller_uri(caller_id, caller, "192.0.2.9")
-    assert not set(uri) & set("\r\n<> \t\"")
+    assert not set(uri) & set('\r\n<> \t"')
 
 
 def test_a_number_takes_the_first_trunk_that_wants_it() -> None:
@@ -94,7 +94,10 @@ def test_a_number_that_no_trunk_takes_is_not_found(to: str) -> None:
 def test_a_sip_address_is_dialled_as_it_stands() -> None:
     found = target(connect("sip", "bob@192.0.2.7:5080", username="a", password="b"), [])
     assert (found.uri, found.username, found.password) == ("sip:bob@192.0.2.7:5080", "a", "b")
-    assert target(connect("sip", "sip:bob@[::1]:5080;transport=tcp"), []).uri == "sip:bob@[::1]:5080;transport=tcp"
+    assert (
+        target(connect("sip", "sip:bob@[::1]:5080;transport=tcp"), []).uri
+        == "sip:bob@[::1]:5080;transport=tcp"
+    )
 
 
 @pytest.mark.parametrize("to", ["", "sip:", "sip:bob@", "sip:bob@host\r\nX-Evil: 1", "sip:b ob@host"])

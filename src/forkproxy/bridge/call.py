@@ -1,4 +1,4 @@
-"""One call: carries out the machine's actions on SIP legs, RTP legs and streams, and brings back what happens."""
+"""One call: carries the machine's actions out on SIP legs, RTP legs and streams; brings back what happens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation, payload_types
 from forkproxy.bridge.services import Services
-from forkproxy.errors import ForkproxyError, MediaError, SdpError
+from forkproxy.errors import ForkproxyError, MediaError, SdpError, StreamError
 from forkproxy.flow import Execution, Flow
 from forkproxy.media import LegFigures, MediaLeg, Playback
 from forkproxy.media.audio import ringback
@@ -47,6 +47,21 @@ class Figures:
 
     caller: LegFigures | None = None
     callees: list[LegFigures] = field(default_factory=list)
+
+
+def summary(figures: LegFigures) -> str:
+    """A leg's packets in one line; what is nought and means trouble otherwise is left out."""
+    trouble = {
+        "lost": figures.lost,
+        "late": figures.late,
+        "duplicate": figures.duplicate,
+        "malformed": figures.malformed,
+        "unknown_source": figures.unknown_source,
+        "unknown_payload": figures.unknown_payload,
+        "send_errors": figures.send_errors,
+    }
+    parts = [f"in {figures.packets_in}", f"out {figures.packets_out}", f"jitter {figures.jitter_ms:.1f} ms"]
+    return ", ".join(parts + [f"{name} {count}" for name, count in trouble.items() if count])
 
 
 class Call:
@@ -89,6 +104,7 @@ class Call:
         self._tone: Playback | None = None
         self._prompt: asyncio.Task[None] | None = None
         self._prompt_playback: Playback | None = None
+        self._widget: str | None = None
         self._host = services.media_host(leg.remote.host, leg.local_host)
         self._media = services.media.open_leg(f"{info.sid} caller")
         try:
@@ -147,7 +163,7 @@ class Call:
                 pass
 
     def _confirm(self, answer: bytes | None) -> None:
-        """The caller's answer to our offer came with its ACK; without a usable one nobody would hear anything."""
+        """The caller's answer to our offer came with its ACK; without a usable one nobody hears anything."""
         try:
             if answer is None:
                 raise SdpError("the ACK carries no answer to our offer")
@@ -168,11 +184,19 @@ class Call:
                 self._callee_answered(callee, event)
             case sip.Ended():
                 del self._callees[key]
-                self.figures.callees.append(callee.media.close())
+                self._close_media(callee.media)
                 self._handle(ev.CalleeEnded(key, event.status, event.reason, event.by))
                 self._check_over()
             case _:
                 pass
+
+    def _close_media(self, media: MediaLeg) -> None:
+        """Give a callee's ports back; whatever happens there, the call's end goes on."""
+        try:
+            self.figures.callees.append(media.close())
+        except Exception:
+            self.log.exception("an RTP leg could not be closed")
+            self._services.counts["internal_errors"] += 1
 
     def _callee_answered(self, callee: CalleeLeg, event: sip.Answered) -> None:
         error: str | None = None
@@ -209,38 +233,65 @@ class Call:
     # Actions out
 
     def _carry_out(self, actions: list[do.CallAction]) -> None:
+        """A fault in one of them (of ours, not of the network) must not cost the others."""
         for action in actions:
-            match action:
-                case do.RingCaller():
-                    self._ring(action)
-                case do.AnswerCaller():
-                    self.leg.answer(self._negotiation.answer_alone())
-                case do.RejectCaller():
-                    self._count_rejection(action.status)
-                    self.leg.reject(action.status, action.reason)
-                case do.HangUpCaller():
-                    self.leg.hang_up()
-                case do.DialCallee():
-                    self._dial(action)
-                case do.HangUpCallee():
-                    callee = self._callees.get(action.leg)
-                    if callee is not None and callee.sip is not None:
-                        callee.sip.hang_up()
-                case do.BridgeAudio():
-                    self._bridge(self._callees[action.leg])
-                case do.Ringback():
-                    self._ringback(action.on)
-                case do.OpenStream():
-                    self.forks.open(action.stream, action.spec)
-                case do.CloseStream():
-                    self.forks.close(action.stream, action.reason)
-                case do.PlayPrompt():
-                    self._prompt = self._loop.create_task(self._play(action.url, action.loop))
-                case do.Report():
-                    self._report(action)
-                case do.Finish():
-                    self._finish(action.reason)
+            try:
+                self._do(action)
+            except Exception as error:
+                self._failed(action, error)
+        widget = self.machine.execution.widget
+        if widget is not None and widget != self._widget:
+            self.log.info("the flow is at '%s'", widget)
+        self._widget = widget
         self._schedule()
+
+    def _do(self, action: do.CallAction) -> None:
+        match action:
+            case do.RingCaller():
+                self._ring(action)
+            case do.AnswerCaller():
+                self.leg.answer(self._negotiation.answer_alone())
+            case do.RejectCaller():
+                self._count_rejection(action.status)
+                self.leg.reject(action.status, action.reason)
+            case do.HangUpCaller():
+                self.leg.hang_up()
+            case do.DialCallee():
+                self._dial(action)
+            case do.HangUpCallee():
+                callee = self._callees.get(action.leg)
+                if callee is not None and callee.sip is not None:
+                    callee.sip.hang_up()
+            case do.BridgeAudio():
+                self._bridge(self._callees[action.leg])
+            case do.Ringback():
+                self._ringback(action.on)
+            case do.OpenStream():
+                self.forks.open(action.stream, action.spec)
+            case do.CloseStream():
+                self.forks.close(action.stream, action.reason)
+            case do.PlayPrompt():
+                self._prompt = self._loop.create_task(self._play(action.url, action.loop))
+            case do.Report():
+                self._report(action)
+            case do.Finish():
+                self._finish(action.reason)
+
+    def _failed(self, action: do.CallAction, error: Exception) -> None:
+        """Tell the machine of an action that it waits for, or that the call cannot do without."""
+        self.log.error("%s failed", type(action).__name__, exc_info=error)
+        self._services.counts["internal_errors"] += 1
+        match action:
+            case do.AnswerCaller() | do.RejectCaller() | do.BridgeAudio():
+                self.leg.hang_up(500, "Internal Error")
+            case do.DialCallee():
+                self._post(ev.CalleeEnded(action.leg, 500, str(error), "local"))
+            case do.OpenStream():
+                self._post(ev.StreamEnded(action.stream, "", StreamError.twilio_code, str(error)))
+            case do.Finish():
+                self._check_over()
+            case _:
+                pass
 
     def _schedule(self) -> None:
         if self._timer is not None:
@@ -251,7 +302,7 @@ class Call:
             self._timer = self._loop.call_at(deadline, self._poll)
 
     def _ring(self, action: do.RingCaller) -> None:
-        """Early media needs an answer in the 183; an offer of ours must wait for the 200 (RFC 3261, 13.2.1)."""
+        """Early media needs an answer in the 183; an offer of ours waits for the 200 (RFC 3261, 13.2.1)."""
         answers = action.early_media and self._negotiation.offer is not None
         self.leg.ring(action.status, action.reason, self._negotiation.answer if answers else None)
 
@@ -271,6 +322,7 @@ class Call:
                 from_display=self.leg.from_display,
                 username=target.username,
                 password=target.password,
+                max_forwards=max(self.leg.max_forwards - 1, 0),
                 on_event=lambda _leg, event: self._on_callee(key, event),
             )
         except ForkproxyError as error:
@@ -308,6 +360,7 @@ class Call:
             error = str(caught)
         except Exception as caught:
             self.log.exception("a prompt failed")
+            self._services.counts["internal_errors"] += 1
             error = f"{type(caught).__name__}: {caught}"
         self._prompt_playback = None
         self._post(ev.PlayFinished(error))
@@ -335,16 +388,13 @@ class Call:
         self._stop_prompt()
         self.forks.close_all("the call ended")
         self.figures.caller = self._media.close()
-        self.log.info(
-            "call ended after %.1f s: %s; caller %s; callees %s; streams %d, failed %d, frames dropped %d",
-            self._loop.time() - self._began,
-            reason,
-            self.figures.caller,
-            self.figures.callees,
-            self.forks.total,
-            self.forks.failed,
-            self.forks.frames_dropped,
-        )
+        told: dict[str, object] = {"caller": summary(self.figures.caller)}
+        told |= {f"callee_{n}": summary(figures) for n, figures in enumerate(self.figures.callees, 1)}
+        told["streams"] = self.forks.total
+        told["streams_failed"] = self.forks.failed
+        told["frames_dropped"] = self.forks.frames_dropped
+        seconds = self._loop.time() - self._began
+        self.log.info("call ended after %.1f s: %s", seconds, reason, extra=told)
         self._check_over()
 
     def _check_over(self) -> None:

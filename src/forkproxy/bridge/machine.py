@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from typing import Literal
 
 from forkproxy.bridge import actions as do
 from forkproxy.bridge import events as ev
@@ -68,7 +69,7 @@ class Wait(Enum):
     PLAY = auto()
 
 
-def dial_status(status: int) -> str:
+def dial_status(status: int) -> Literal["busy", "no-answer", "failed"]:
     """Twilio's DialCallStatus for a SIP failure (twilio.com/docs/voice/twiml/dial)."""
     if status in (486, 600, 603):
         return "busy"

@@ -101,7 +101,10 @@ class CallManager:
 
     @staticmethod
     def _parameters(leg: IncomingLeg, info: CallInfo) -> dict[str, str]:
-        """What `trigger.call` has beside the call's own values (twilio.com/docs/voice/twiml: request parameters)."""
+        """What `trigger.call` has beside the call's own values (Twilio's request parameters).
+
+        Header names are the caller's, `SipHeader_X-...` as with Twilio's SIP domains.
+        """
         parameters = {
             "CallStatus": "ringing",
             "Direction": info.direction,

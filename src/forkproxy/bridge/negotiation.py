@@ -94,7 +94,7 @@ class Negotiation:
         return sdp.forward_offer(self.offer, host, media.rtp_port, media.rtcp_port, only=only)
 
     def callee_answered(self, answer: bytes, media: MediaLeg) -> sdp.AudioSession:
-        """Take a callee's answer in: its leg gets it, and the caller's answer follows from it if none stands yet.
+        """Take a callee's answer in: its leg gets it, and the caller's answer follows if none stands yet.
 
         Raises:
             SdpError: the answer is malformed or has no codec that was offered.
