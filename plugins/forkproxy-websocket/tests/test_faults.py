@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 
 import pytest
+from forkproxy_websocket import connection, connector
 from websocket_consumers import ByHand, Certificates, Peer, by_hand, consumer
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
@@ -29,6 +30,12 @@ from forkproxy.connectors.testing import frames
 
 ANSWER = b"HTTP/1.1 101 Switching Protocols\r\n"
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+@pytest.fixture(autouse=True)
+def short_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many consumers here never end their side of the connection."""
+    monkeypatch.setattr(connector, "FAREWELL", 0.4)
 
 
 async def fails_to_start(connectors, url: str, **settings: object) -> StreamError:
@@ -544,8 +551,6 @@ async def test_a_consumer_that_reads_again_gets_the_newest_audio(certificates, c
 
 
 async def test_a_consumer_that_never_answers_the_close_frame(certificates, connectors, monkeypatch) -> None:
-    from forkproxy_websocket import connection
-
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.1)
     tail = b""
 
@@ -564,8 +569,6 @@ async def test_a_consumer_that_never_answers_the_close_frame(certificates, conne
 
 
 async def test_audio_that_did_not_leave_before_the_end_is_told(certificates, connectors, monkeypatch) -> None:
-    from forkproxy_websocket import connection
-
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.1)
 
     async def stop_reading(peer: Peer) -> None:
