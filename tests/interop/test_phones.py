@@ -26,7 +26,7 @@ async def test_two_phones_talk_and_the_consumer_hears_each_on_its_track(tmp_path
         flow = fork_and_bridge(consumer.url, bob.uri, parameters=[("caller", "{{contact.channel.address}}")])
         config = {"streams": {"ca_file": str(consumer.ca_file)}}
         async with Proxy(tmp_path / "proxy", flow, config=config) as proxy:
-            before = await proxy.gauges()
+            before = await proxy.held()
             await alice.dial(f"sip:bob@127.0.0.1:{proxy.udp[1]}")
             await alice.event("CALL_ESTABLISHED")
             await bob.event("CALL_ESTABLISHED")
@@ -36,7 +36,7 @@ async def test_two_phones_talk_and_the_consumer_hears_each_on_its_track(tmp_path
             await bob.event("CALL_CLOSED")
             stream = await consumer.ended()
             await proxy.idle()
-            after = await proxy.gauges()
+            after = await proxy.held()
 
         # each phone heard the other, whole and alone
         for phone, wanted, other in ((alice, 1000, 440), (bob, 440, 1000)):

@@ -16,6 +16,7 @@ from typing import Any
 from tests.support.processes import Process, free_ports, until
 
 _READY = re.compile(r"^forkproxy ready sip=(?P<sip>\S+) api=(?P<api>\S+)$", re.MULTILINE)
+_LINGERING = re.compile(r"forkproxy_sip_(transactions|dialogs|transports|pools|pool_bytes)$")
 _METRIC = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*(?:\{[^}]*\})?) (?P<value>\S+)$", re.MULTILINE)
 _TYPE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
 
@@ -176,6 +177,10 @@ class Proxy:
             for match in _METRIC.finditer(text)
             if kinds.get(match["name"].split("{", 1)[0]) == "gauge"
         }
+
+    async def held(self) -> dict[str, float]:
+        """The gauges without those that SIP's own timers give back only 32 seconds after a call."""
+        return {name: value for name, value in (await self.gauges()).items() if not _LINGERING.match(name)}
 
     async def calls(self) -> list[dict[str, Any]]:
         """The running calls, as /calls lists them."""
