@@ -59,8 +59,9 @@ cdef inline uint64_t leg_source(const Leg *leg) noexcept nogil:
 
 cdef inline void leg_send(Leg *leg, Port *port, const uint8_t *p, int32_t size) noexcept nogil:
     cdef ssize_t sent = -1
-    cdef int attempt
-    for attempt in range(2):
+    cdef int attempts = 2
+    while attempts > 0:
+        attempts -= 1
         if leg.connected and port == &leg.rtp:
             sent = send(port.fd, p, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         else:
