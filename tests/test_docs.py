@@ -1,11 +1,13 @@
-"""The documentation tells the truth: every key, command, option and metric is in it, its links lead somewhere,
-and its examples work."""
+"""The documentation tells the truth: every key, command, option and metric is in it, its links lead
+somewhere, and its examples work."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +23,11 @@ from forkproxy import document, flow
 from forkproxy.cli import main
 from forkproxy.config import Config
 from forkproxy.control.metrics import FAMILIES, METRICS, exposed_name
+from tests.support import audio
+from tests.support.processes import Process, bound, free_ports, until
+from tests.support.proxy import Proxy
+from tests.support.sip import Phone
+from tests.support.talk import ALICE_HZ, BOB_HZ, conversation
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -125,7 +132,7 @@ def test_every_metric_is_documented(name: str) -> None:
     assert row[1:] == [METRICS[name].kind, METRICS[name].help]
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+@pytest.mark.parametrize("family", list(FAMILIES.values()), ids=lambda family: family.name)
 def test_every_labelled_metric_is_documented(family: Any) -> None:
     row = rows(OPERATIONS)[f"forkproxy_{family.name}_total{{{family.label}=}}"]
     assert row[1:] == ["counter", family.help]
@@ -205,19 +212,15 @@ def readme(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("text", whole_configurations())
+@pytest.mark.parametrize("text", list(whole_configurations()))
 def test_the_configurations_examples_pass_check(readme: Path, text: str) -> None:
     (readme / "flows").mkdir()
-    for name in ("flows/incoming.json", "flows/support.yaml"):
+    for name in ("flow.yaml", "flows/incoming.json", "flows/support.yaml"):
         shutil.copy(ROOT / "examples/flows" / f"fork-for-processing{Path(name).suffix}", readme / name)
     trustme.CA().cert_pem.write_to_path(readme / "our-ca.pem")
-    (readme / "forkproxy.yaml").write_text(text.replace("allow_ws: false", "allow_ws: true"))
+    (readme / "forkproxy.yaml").write_text(text)
     environ = {"CARRIER_PASSWORD": "p", "FORKPROXY_AUTH_TOKEN": "t"}
-    found = configuration.check(readme / "forkproxy.yaml", environ)
-    ws = [
-        problem for problem in found if "ws://" in problem.message
-    ]  # the README's flow, without its configuration
-    assert [problem for problem in found if not problem.warning and problem not in ws] == []
+    assert configuration.check(readme / "forkproxy.yaml", environ) == []
 
 
 def test_the_whole_example_passes_check() -> None:
@@ -234,3 +237,35 @@ def test_the_example_flows_pass_check(path: Path) -> None:
 
 def test_the_readmes_example_passes_check(readme: Path) -> None:
     assert configuration.check(readme / "forkproxy.yaml", {}) == []
+
+
+async def test_the_readmes_example_forks_a_call(readme: Path) -> None:
+    """All three files as they stand there, but for the ports and Bob's address."""
+    (port,) = free_ports(1)
+    consumer = (readme / "consumer.py").read_text().replace("8765", str(port))
+    (readme / "consumer.py").write_text(consumer)
+    server = Process("consumer", [sys.executable, "consumer.py"], readme)
+    try:
+        async with Phone("alice") as alice, Phone("bob") as bob:
+            text = (readme / "flow.yaml").read_text()
+            text = text.replace("8765", str(port)).replace("sip:bob@192.168.0.20", bob.uri)
+            config = document.load(readme / "forkproxy.yaml").data
+            (readme / "flow.yaml").write_text(text)
+            its_flow = document.load(readme / "flow.yaml").data
+            await until(lambda: bound(port, "tcp"), timeout=10, what=server.describe)
+            async with (
+                Proxy(
+                    readme / "proxy", its_flow, config={key: config[key] for key in ("trunks", "streams")}
+                ) as proxy,
+                conversation(proxy, alice, bob) as talking,
+            ):
+                await asyncio.sleep(1)
+                await talking.hush()
+                await talking.alice.hang_up()
+                await talking.bob.request("BYE")
+                await proxy.idle()
+    finally:
+        server.kill()
+    for track, wanted, other in (("inbound", ALICE_HZ, BOB_HZ), ("outbound", BOB_HZ, ALICE_HZ)):
+        samples = audio.decode((readme / f"{track}.ulaw").read_bytes())
+        assert audio.level(samples, wanted) > 20 * audio.level(samples, other), track

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -89,7 +90,7 @@ class ApiServer:
             )
         except OSError as error:
             await self.close()
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)
             raise ApiError(f"api.listen: cannot listen at {listen}: {reason}") from error
         self.address = Address(listen.host, self._server.sockets[0].getsockname()[1])
 
