@@ -6,12 +6,12 @@ import asyncio
 import logging
 from typing import Any
 
-from forkproxy import __version__
+from forkproxy import __version__, logs
 from forkproxy.bridge.manager import CallManager
 from forkproxy.bridge.prompts import Prompts
 from forkproxy.bridge.services import Services
 from forkproxy.config import Config, establish_account
-from forkproxy.connectors import Connector, Host
+from forkproxy.connectors import Connector, Host, abandoned
 from forkproxy.control.http import ApiServer
 from forkproxy.media import MediaEngine
 from forkproxy.signalling import SipEndpoint
@@ -120,6 +120,8 @@ class App:
         figures: dict[str, int | float] = {
             "calls_active": self._calls.active,
             "streams_active": self._calls.streams,
+            "connectors_abandoned": abandoned(),
+            "log_lines_dropped": logs.dropped(),
         }
         figures |= self._services.counts
         figures |= {f"sip_{name}": value for name, value in self._endpoint.counters().items()}

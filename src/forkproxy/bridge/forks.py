@@ -152,8 +152,9 @@ class Forks:
         fork = self._open.pop(key, None)
         if fork is not None:
             self._close_tap(fork)
-            self.frames_dropped += fork.runner.dropped
-            self._services.counts["stream_frames_dropped"] += fork.runner.dropped
+            lost = event.figures.dropped + event.figures.waiting
+            self.frames_dropped += lost
+            self._services.counts["stream_frames_dropped"] += lost
         if event.error is None:
             log.info("stream ended: %s", event.figures)
             self._post(ev.StreamEnded(key, event.sid, None, "ended"))

@@ -15,6 +15,12 @@ from forkproxy.media import MediaEngine
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.trunks import Trunk
 
+COUNTED = (
+    *("calls", "calls_ended", "calls_rejected", "streams", "streams_failed"),
+    *("stream_frames_dropped", "tap_frames_dropped", "internal_errors"),
+)
+"""What is there from the start, at 0; refusals and failures by status or code appear as they happen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -33,7 +39,7 @@ class Services:
     """Seconds that a fork-stream widget waits for its connection before `next` fires all the same."""
     buffer: float = 30.0
     """Seconds of audio kept for a slow or late consumer."""
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))
     """What the operator sees; only ever grows."""
 
     def media_host(self, peer: str, fallback: str) -> str:

@@ -54,6 +54,10 @@ METRICS: dict[str, Metric] = {
     "streams_active": _gauge("Streams that have not ended."),
     "streams_failed": _counter("Streams that could not be created or ended early."),
     "stream_frames_dropped": _counter("Frames of 20 ms lost because a stream's consumer was too slow."),
+    "connectors_abandoned": _counter(
+        "Connectors that did not end when they were cancelled, and were left behind."
+    ),
+    "internal_errors": _counter("Faults of forkproxy's own that calls survived; the log has each."),
     "tap_frames_dropped": _counter("Frames of 20 ms lost because this process fetched them too late."),
     # SIP: what is held
     "sip_legs": _gauge("SIP call legs."),

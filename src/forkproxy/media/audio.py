@@ -103,7 +103,7 @@ def load_wav(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> tuple[int, int, int, int, bytes]:
-    """Format code, channels, rate, bits a sample, and the audio (RIFF, Multimedia Programming Interface 1.0)."""
+    """Format code, channels, rate, bits a sample, and the audio (RIFF 1.0)."""
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise MediaError("this is not a WAV file: it does not begin with RIFF and WAVE")
     form: tuple[int, int, int, int] | None = None
