@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from forkproxy.model import Address
-from forkproxy.signalling.access import REMEMBERED, Access
+from forkproxy.signalling.access import LOGGED, REMEMBERED, Access
 from forkproxy.signalling.trunks import Trunk
 
 CARRIER = Trunk("carrier", accept=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")))
@@ -48,6 +48,15 @@ def test_refusals_are_counted_by_reason_and_source() -> None:
         access.admits(Address(host, 1))
     assert access.counters() == {"refused_unknown": 3, "refused_unreadable": 1, "refused_sources": 3}
     assert access.refused() == {"192.0.3.2": 1, "192.0.3.1": 2, "nonsense": 1}
+
+
+def test_each_refused_source_is_logged_once_and_a_scan_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    access = Access([CARRIER])
+    for number in range(500):
+        access.admits(Address(f"10.0.{number // 256}.{number % 256}", 1))
+        access.admits(Address("10.0.0.0", 1))
+    assert len(caplog.records) == LOGGED
+    assert caplog.messages[0] == "requests from 10.0.0.0 are refused: no trunk accepts this address"
 
 
 def test_the_table_of_sources_does_not_grow_for_ever() -> None:

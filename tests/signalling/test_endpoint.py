@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -392,3 +393,12 @@ async def test_several_listeners_each_answer_for_themselves(stations: Stations) 
         await seen.first(Confirmed)
         leg.hang_up()
         await heard.first(Ended)
+
+
+async def test_every_counter_is_explained(stations: Stations) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sip.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    for name in (await stations()).endpoint.counters():
+        assert name in named or name.removeprefix("malformed_") in named, (
+            f"docs/sip.md does not explain {name}"
+        )

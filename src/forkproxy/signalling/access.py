@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -9,8 +10,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from forkproxy.model import Address
 from forkproxy.signalling.trunks import Trunk
 
+log = logging.getLogger(__name__)
+
 REMEMBERED = 1000
 """How many refused sources are remembered; the one refused longest ago goes first."""
+LOGGED = 100
+"""How many of them are named in the log: a carrier that was forgotten is seen, a scan does not fill the disk."""
 
 
 class Access:
@@ -54,6 +59,8 @@ class Access:
 
     def _refuse(self, host: str, why: str) -> bool:
         self._counts[why] += 1
+        if host not in self._refused and len(self._refused) < LOGGED:
+            log.warning("requests from %s are refused: no trunk accepts this address", host)
         self._refused[host] = self._refused.pop(host, 0) + 1
         if len(self._refused) > REMEMBERED:
             self._refused.popitem(last=False)
