@@ -40,13 +40,16 @@ EXTENSIONS = [
             ("calls", "calls"),
         )
     ),
-    Extension(
-        "forkproxy.media._relay",
-        ["ext/media/relay.pyx"],
-        include_dirs=["ext/media"],
-        libraries=["pthread"],
-        extra_compile_args=FLAGS,
-        extra_link_args=LINK,
+    *(
+        Extension(
+            f"forkproxy.media._{module}",
+            [f"ext/media/{module}.pyx"],
+            include_dirs=["ext/media"],
+            libraries=["pthread"],
+            extra_compile_args=FLAGS,
+            extra_link_args=LINK,
+        )
+        for module in ("relay", "audio", "seams")
     ),
 ]
 

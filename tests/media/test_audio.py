@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forkproxy.errors import MediaError
-from forkproxy.media.audio import (
-    decode_alaw_sample,
-    decode_ulaw,
-    decode_ulaw_sample,
-    encode_ulaw,
-    encode_ulaw_sample,
-    load_wav,
-    ringback,
-    tone,
-)
+from forkproxy.media.audio import decode_ulaw, encode_ulaw, load_wav, ringback, tone
+from forkproxy.media.g711 import decode_alaw_sample, decode_ulaw_sample, encode_ulaw_sample
 
 
 def wav(code: int, channels: int, rate: int, bits: int, body: bytes) -> bytes:

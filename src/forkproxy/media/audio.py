@@ -1,7 +1,4 @@
-"""Audio that forkproxy plays: WAV files and tones as mu-law, 8,000 Hz, one channel. Pure Python.
-
-The G.711 tables are ITU-T G.711's, made by rule; the relay's own (ext/media/g711.pxd) must equal them.
-"""
+"""Audio that forkproxy plays: WAV files and tones as mu-law, 8,000 Hz, one channel."""
 
 from __future__ import annotations
 
@@ -12,35 +9,10 @@ from collections.abc import Sequence
 from functools import cache
 
 from forkproxy.errors import MediaError
+from forkproxy.media._audio import to_ulaw
+from forkproxy.media.g711 import decode_ulaw_sample, encode_ulaw_sample
 
 RATE = 8000
-_BIAS = 0x84
-_CLIP = 32635
-_TAPS = 16
-"""Half the length of the resampling filter, in samples of the lower rate."""
-
-
-def encode_ulaw_sample(sample: int) -> int:
-    """One linear 16-bit sample as mu-law."""
-    sign = 0x80 if sample < 0 else 0
-    magnitude = min(abs(sample), _CLIP) + _BIAS
-    exponent = magnitude.bit_length() - 8
-    return ~(sign | exponent << 4 | magnitude >> (exponent + 3) & 0x0F) & 0xFF
-
-
-def decode_ulaw_sample(code: int) -> int:
-    """One mu-law octet as a linear 16-bit sample."""
-    code = ~code & 0xFF
-    magnitude = (((code & 0x0F) << 3) + _BIAS << (code >> 4 & 7)) - _BIAS
-    return -magnitude if code & 0x80 else magnitude
-
-
-def decode_alaw_sample(code: int) -> int:
-    """One A-law octet as a linear 16-bit sample."""
-    code ^= 0x55
-    exponent, mantissa = code >> 4 & 7, (code & 0x0F) << 4
-    magnitude = mantissa + 8 if exponent == 0 else mantissa + 0x108 << exponent - 1
-    return magnitude if code & 0x80 else -magnitude
 
 
 @cache
@@ -94,12 +66,12 @@ def load_wav(data: bytes) -> bytes:
         MediaError: it is not a WAV file, or of another kind; the message says what is wrong.
     """
     code, channels, rate, bits, body = _chunks(data)
-    if code == 7 and channels == 1 and rate == RATE:
+    if code == 7 and channels == 1 and rate == RATE and body:
         return body
-    samples = _mono(_samples(code, bits, body), channels)
-    if not samples:
+    audio = to_ulaw(body, code, bits, channels, rate)
+    if not audio:
         raise MediaError("the WAV file has no audio")
-    return encode_ulaw([max(-32768, min(32767, round(value))) for value in _resample(samples, rate)])
+    return audio
 
 
 def _chunks(data: bytes) -> tuple[int, int, int, int, bytes]:
@@ -135,65 +107,3 @@ def _format(body: bytes) -> tuple[int, int, int, int]:
     if bits not in allowed[code]:
         raise MediaError(f"the WAV file has {bits} bits a sample in encoding {code}")
     return code, channels, rate, bits
-
-
-def _samples(code: int, bits: int, body: bytes) -> list[float]:
-    """Samples of all channels, scaled to 16 bits."""
-    count = len(body) // (bits // 8)
-    body = body[: count * (bits // 8)]
-    if code == 7:
-        return [float(value) for value in decode_ulaw(body)]
-    if code == 6:
-        table = [float(decode_alaw_sample(each)) for each in range(256)]
-        return [table[each] for each in body]
-    if code == 3:
-        values = struct.unpack(f"<{count}{'f' if bits == 32 else 'd'}", body)
-        return [value * 32767 if math.isfinite(value) else 0.0 for value in values]
-    if bits == 8:
-        return [(value - 128) * 256.0 for value in body]
-    if bits == 24:
-        return [
-            int.from_bytes(body[at : at + 3], "little", signed=True) / 256 for at in range(0, len(body), 3)
-        ]
-    scale = 1 if bits == 16 else 65536
-    return [value / scale for value in struct.unpack(f"<{count}{'h' if bits == 16 else 'i'}", body)]
-
-
-def _mono(samples: list[float], channels: int) -> list[float]:
-    if channels == 1:
-        return samples
-    whole = len(samples) // channels * channels
-    tracks = [samples[channel:whole:channels] for channel in range(channels)]
-    return [sum(together) / channels for together in zip(*tracks, strict=True)]
-
-
-def _resample(samples: list[float], rate: int) -> list[float]:
-    """To 8,000 Hz by a windowed sinc, one set of coefficients for each phase between the two rates."""
-    if rate == RATE:
-        return samples
-    common = math.gcd(rate, RATE)
-    up, down = RATE // common, rate // common
-    cutoff = min(1.0, RATE / rate) * 0.95  # leaves the filter room to fall off below the new half-rate
-    reach = math.ceil(_TAPS / cutoff)
-    padded = [0.0] * reach + samples + [0.0] * (reach + 1)
-    kernels: dict[int, list[float]] = {}
-    result = []
-    for n in range(len(samples) * up // down):
-        whole, phase = divmod(n * down, up)
-        kernel = kernels.get(phase)
-        if kernel is None:
-            kernel = kernels[phase] = _kernel(phase / up, cutoff, reach)
-        result.append(sum(map(float.__mul__, kernel, padded[whole + 1 : whole + 1 + 2 * reach])))
-    return result
-
-
-def _kernel(fraction: float, cutoff: float, reach: int) -> list[float]:
-    """Coefficients for a point `fraction` of a sample after the middle, adding up to 1."""
-    weights = []
-    for tap in range(-reach + 1, reach + 1):
-        x = tap - fraction
-        window = 0.5 + 0.5 * math.cos(math.pi * x / (reach + 1))
-        angle = math.pi * cutoff * x
-        weights.append(window * (math.sin(angle) / angle if angle else 1.0))
-    total = sum(weights)
-    return [weight / total for weight in weights]

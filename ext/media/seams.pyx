@@ -1,0 +1,230 @@
+"""forkproxy.media._seams: the relay's inner parts, one at a time and with the clock in the caller's hand.
+
+For tests: ten simulated minutes of a track take milliseconds, and what the relay computes can be compared
+with `forkproxy.media.twins`, which says the same in Python. Nothing else uses this module.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from media.clock cimport (
+    Clock,
+    clock_close,
+    clock_copy,
+    clock_cut,
+    clock_due,
+    clock_open,
+    clock_push,
+    clock_skip,
+)
+from media.g711 cimport (
+    alaw_encode,
+    alaw_linear,
+    alaw_ulaw,
+    g711_fill_tables,
+    ulaw_alaw,
+    ulaw_encode,
+    ulaw_linear,
+)
+from media.ring cimport (
+    FRAME,
+    INBOUND,
+    RING_SLOTS,
+    Pair,
+    Ring,
+    ring_copy,
+    ring_first,
+    ring_free,
+    ring_new,
+    ring_publish,
+    ring_slot,
+)
+from media.rtcp cimport RtcpMap, rtcp_check, rtcp_translate
+from media.rtp cimport RTP_OK, Rtp, rtp_parse, rtp_rewrite
+from media.stream cimport (
+    Reception,
+    Sending,
+    reception_expected,
+    reception_extend,
+    reception_note,
+    sending_next,
+)
+
+g711_fill_tables()
+
+G711 = {
+    "ulaw_linear": [ulaw_linear[code] for code in range(256)],
+    "alaw_linear": [alaw_linear[code] for code in range(256)],
+    "ulaw_alaw": [ulaw_alaw[code] for code in range(256)],
+    "alaw_ulaw": [alaw_ulaw[code] for code in range(256)],
+}
+
+
+def encode_ulaw(int sample):
+    return ulaw_encode(sample)
+
+
+def encode_alaw(int sample):
+    return alaw_encode(sample)
+
+
+def parse_rtp(bytes packet):
+    """The header's fields by name, or the number of the fault (RtpFault)."""
+    cdef Rtp rtp
+    cdef uint8_t *copy = exact_copy(packet)
+    cdef int fault = rtp_parse(copy, len(packet), &rtp)
+    free(copy)
+    if fault != RTP_OK:
+        return fault
+    return rtp
+
+
+def rewrite_rtp(bytes packet, int payload_type, bint marker, int sequence, uint32_t timestamp, uint32_t ssrc):
+    """`packet`, at least a header long, with other numbers."""
+    cdef bytearray copy = bytearray(packet)
+    rtp_rewrite(copy, payload_type, marker, sequence, timestamp, ssrc)
+    return bytes(copy)
+
+
+def check_rtcp(bytes packet):
+    cdef uint8_t *copy = exact_copy(packet)
+    cdef bint good = rtcp_check(copy, len(packet))
+    free(copy)
+    return good
+
+
+def translate_rtcp(bytes packet, **numbers):
+    """A checked compound packet, translated by the RtcpMap `numbers`."""
+    cdef RtcpMap map = numbers
+    cdef uint8_t *copy = exact_copy(packet)
+    cdef bytes result = copy[:rtcp_translate(copy, len(packet), &map)]
+    free(copy)
+    return result
+
+
+cdef uint8_t *exact_copy(bytes packet) except NULL:
+    """Exactly as many octets as there are: a sanitizer then sees the first one read beyond."""
+    cdef uint8_t *copy = <uint8_t *>malloc(max(len(packet), 1))
+    if copy == NULL:
+        raise MemoryError
+    memcpy(copy, <const uint8_t *>packet, len(packet))
+    return copy
+
+
+cdef class TrackClock:
+    """A track's clock; times are nanoseconds of any clock."""
+
+    cdef Clock c
+    cdef int64_t window_ns
+
+    def __cinit__(self, int window_ms=60, int64_t start=0):
+        self.window_ns = window_ms * <int64_t>1000000
+        if not clock_open(&self.c, start, (window_ms + 19) // 20):
+            raise MemoryError
+
+    def __dealloc__(self):
+        clock_close(&self.c)
+
+    def push(
+        self, uint64_t source, int sequence, uint32_t timestamp, bytes payload, int64_t now, bint alaw=False
+    ):
+        """A packet arrives."""
+        cdef const uint8_t *table = alaw_ulaw if alaw else NULL
+        clock_push(&self.c, source, sequence, timestamp, payload, len(payload), table, now)
+
+    def skip(self, uint64_t source, int sequence, int64_t now):
+        """A telephone-event's packet arrives."""
+        clock_skip(&self.c, source, sequence, now)
+
+    @property
+    def due(self):
+        """When the next frame is to be cut."""
+        return clock_due(&self.c, self.window_ns)
+
+    def cut(self):
+        """The next frame's flags and octets."""
+        cdef uint8_t frame[FRAME]
+        cdef int flags = clock_cut(&self.c, frame)
+        return flags, frame[:FRAME]
+
+    def copy(self):
+        """Another clock in the same state."""
+        cdef TrackClock other = TrackClock()
+        clock_close(&other.c)
+        other.window_ns = self.window_ns
+        if not clock_copy(&other.c, &self.c):
+            raise MemoryError
+        return other
+
+    @property
+    def figures(self):
+        return self.c.figures
+
+
+cdef class FrameRing:
+    """A leg's ring; pairs are known by one octet, which fills all of their inbound frame."""
+
+    cdef Ring *c
+    SLOTS = RING_SLOTS
+
+    def __cinit__(self):
+        self.c = ring_new()
+        if self.c == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        ring_free(self.c)
+
+    def write(self, int octet):
+        memset(ring_slot(self.c).payload[INBOUND], octet, FRAME)
+        ring_publish(self.c)
+
+    @property
+    def first(self):
+        """The oldest pair that may be read."""
+        return ring_first(self.c, self.c.written)
+
+    def read(self, uint64_t number):
+        """The octet of a pair, or None: it has been overwritten."""
+        cdef Pair pair
+        return pair.payload[INBOUND][0] if ring_copy(self.c, number, &pair) else None
+
+
+cdef class Received:
+    """Statistics of a received stream."""
+
+    cdef Reception c
+
+    def note(self, uint32_t ssrc, int sequence, uint32_t timestamp, int64_t now, bint audio=True):
+        reception_note(&self.c, ssrc, sequence, timestamp, audio, now)
+
+    def extend(self, int sequence):
+        return reception_extend(&self.c, sequence)
+
+    @property
+    def figures(self):
+        return dict(
+            expected=reception_expected(&self.c), packets=self.c.packets, duplicate=self.c.duplicate,
+            reordered=self.c.reordered, changes=self.c.changes, starts=self.c.starts,
+            jitter=self.c.jitter / 16,
+        )
+
+
+cdef class Sent:
+    """The numbers of a leg's outgoing stream."""
+
+    cdef Sending c
+
+    def __cinit__(self, uint16_t sequence=0, uint32_t timestamp=0):
+        self.c.sequence = sequence
+        self.c.base = timestamp
+
+    def next(
+        self, uint64_t source, uint16_t sequence, uint32_t timestamp, int64_t now, bint marker=False,
+        int duration=160,
+    ):
+        """Sequence number, timestamp and marker of a source's packet as sent; None: it is not to be sent."""
+        if sending_next(&self.c, source, &sequence, &timestamp, &marker, duration, now):
+            return sequence, timestamp, bool(marker)
+        return None

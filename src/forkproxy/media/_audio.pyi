@@ -1,0 +1,3 @@
+"""ext/media/audio.pyx, as its callers see it."""
+
+def to_ulaw(body: bytes, code: int, bits: int, channels: int, rate: int) -> bytes: ...
