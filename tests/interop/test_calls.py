@@ -43,7 +43,7 @@ async def test_both_sides_see_a_correct_call(tmp_path: Path, what: str) -> None:
         ]
         flows = {each.transport: bridge(each.uri) for each in callees}
         proxy = await start(Proxy(tmp_path / "proxy", flows["udp"], flows=flows))
-        before = await proxy.gauges()
+        before = await proxy.held()
         callers = [
             await start(
                 Sipp(
@@ -68,18 +68,7 @@ async def test_both_sides_see_a_correct_call(tmp_path: Path, what: str) -> None:
             assert (figures.successful, figures.failed) == (2, 0)
             assert figures.retransmissions == 0, each.describe()
         await proxy.idle()
-        _nothing_left(before, await proxy.gauges())
-
-
-def _nothing_left(before: dict[str, float], after: dict[str, float]) -> None:
-    """What a call holds is given back; transactions live on for SIP's 32 seconds, and so do their pools."""
-    waits = ("transaction", "pool", "dialog", "transport", "connection", "resident", "memory", "uptime")
-    left = {
-        name: (before.get(name, 0), value)
-        for name, value in after.items()
-        if value != before.get(name, 0) and not any(word in name for word in waits)
-    }
-    assert not left
+        assert await proxy.held() == before, "something is left of the calls"
 
 
 async def test_the_caller_hears_early_media_and_the_callee_after_it(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ async def test_a_thousand_calls_at_a_time_twice(tmp_path: Path) -> None:
     async with (
         Sipp("uas_load", tmp_path / "uas", calls=2 * CALLS, timeout=180) as callee,
         Proxy(
-            tmp_path / "proxy", bridge(callee.uri), legs=2 * CALLS + 20, config={"log": {"level": "warning"}}
+            tmp_path / "proxy", bridge(callee.uri), legs=2 * CALLS + 200, config={"log": {"level": "warning"}}
         ) as proxy,
     ):
         before = await proxy.gauges()

@@ -129,6 +129,10 @@ STREAMS: dict[str, bytes] = {
 }
 
 
+TRAFFIC = ("forkproxy_sip_received", "forkproxy_sip_sent")
+"""These move with every message, whatever it is."""
+
+
 async def _send_datagram(proxy: Proxy, data: bytes) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(data, proxy.udp)
@@ -187,9 +191,12 @@ async def test_nothing_that_comes_in_ends_anything(
 
 
 async def _counted(proxy: Proxy) -> dict[str, float]:
-    """Every monotonic figure about SIP that came in: what an operator can see of it."""
-    metrics = await proxy.metrics()
-    return {name: value for name, value in metrics.items() if "sip" in name and "out" not in name}
+    """What an operator can see of odd messages: all that is counted of SIP, but the traffic itself."""
+    return {
+        name: value
+        for name, value in (await proxy.counted()).items()
+        if name.startswith("forkproxy_sip_") and not name.startswith(TRAFFIC)
+    }
 
 
 async def _settled(proxy: Proxy, before: dict[str, float]) -> dict[str, float]:
