@@ -38,7 +38,10 @@ class Prompts:
         Raises:
             MediaError: it cannot be read, fetched within 10 seconds, or understood.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise MediaError(f"cannot play {url}: {error}") from error
         if parts.scheme in ("http", "https"):
             return await asyncio.to_thread(self._convert, await self._fetch(url), url)
         if parts.scheme == "file":

@@ -1,0 +1,95 @@
+"""Offer and answer across two legs, with the real SDP rules and real RTP ports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from forkproxy.bridge.negotiation import Negotiation, payload_types
+from forkproxy.errors import SdpError
+from forkproxy.media import MediaEngine
+from forkproxy.signalling import sdp
+
+
+def description(port: int, *codecs: tuple[int, str], extra: str = "") -> bytes:
+    numbers = " ".join(str(number) for number, _ in codecs)
+    maps = "".join(f"a=rtpmap:{number} {name}/8000\r\n" for number, name in codecs)
+    return (
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.5\r\ns=-\r\nc=IN IP4 192.0.2.5\r\nt=0 0\r\n"
+        f"m=audio {port} RTP/AVP {numbers}\r\n{maps}{extra}"
+    ).encode()
+
+
+OFFER = description(4000, (0, "PCMU"), (8, "PCMA"), (9, "G722"), (101, "telephone-event"))
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[MediaEngine]:
+    engine = MediaEngine(ports=(44200, 44299))
+    engine.start()
+    yield engine
+    engine.close()
+
+
+async def test_the_offer_goes_on_with_our_address_and_the_answer_comes_back(engine: MediaEngine) -> None:
+    a, b = engine.open_leg(), engine.open_leg()
+    negotiation = Negotiation(OFFER, a, "192.0.2.1")
+    offered = sdp.parse(negotiation.offer_for_callee(b, "192.0.2.1"))
+    assert (offered.host, offered.port, offered.rtcp_port) == ("192.0.2.1", b.rtp_port, b.rtcp_port)
+    assert [codec.name for codec in offered.codecs] == ["PCMU", "PCMA", "TELEPHONE-EVENT"]
+    negotiation.callee_answered(description(6000, (8, "PCMA"), (101, "telephone-event")), b)
+    assert negotiation.answer is not None
+    answered = sdp.parse(negotiation.answer)
+    assert (answered.host, answered.port) == ("192.0.2.1", a.rtp_port)
+    assert [codec.name for codec in answered.codecs] == ["PCMA", "TELEPHONE-EVENT"]
+
+
+async def test_the_first_answer_stands_and_the_next_callee_is_offered_just_that(engine: MediaEngine) -> None:
+    a, b, c = engine.open_leg(), engine.open_leg(), engine.open_leg()
+    negotiation = Negotiation(OFFER, a, "192.0.2.1")
+    negotiation.callee_answered(description(6000, (8, "PCMA")), b)
+    stands = negotiation.answer
+    offered = sdp.parse(negotiation.offer_for_callee(c, "192.0.2.1"))
+    assert [codec.name for codec in offered.codecs] == ["PCMA"]
+    negotiation.callee_answered(description(6002, (8, "PCMA")), c)
+    assert negotiation.answer is stands
+
+
+async def test_our_own_answer_is_what_the_caller_prefers(engine: MediaEngine) -> None:
+    negotiation = Negotiation(OFFER, engine.open_leg(), "192.0.2.1")
+    answer = negotiation.answer_alone()
+    assert [codec.name for codec in sdp.parse(answer).codecs] == ["PCMU", "TELEPHONE-EVENT"]
+    assert negotiation.answer_alone() is answer
+
+
+async def test_a_delayed_offer_is_ours_and_the_ack_answers_it(engine: MediaEngine) -> None:
+    a, b = engine.open_leg(), engine.open_leg()
+    negotiation = Negotiation(None, a, "192.0.2.1")
+    assert "PCMU" in [codec.name for codec in sdp.parse(negotiation.offer_for_callee(b, "192.0.2.1")).codecs]
+    negotiation.callee_answered(description(6000, (8, "PCMA")), b)
+    assert negotiation.answer is not None
+    assert [codec.name for codec in sdp.parse(negotiation.answer).codecs] == ["PCMA"]
+    negotiation.caller_confirmed(description(4000, (8, "PCMA")))
+    assert negotiation.remote is not None
+    assert negotiation.remote.port == 4000
+
+
+async def test_what_cannot_be_carried_is_not_acceptable(engine: MediaEngine) -> None:
+    with pytest.raises(SdpError, match="G722") as caught:
+        Negotiation(description(4000, (9, "G722"), (101, "telephone-event")), engine.open_leg(), "192.0.2.1")
+    assert caught.value.sip_status == 488
+    a, b = engine.open_leg(), engine.open_leg()
+    negotiation = Negotiation(OFFER, a, "192.0.2.1")
+    for answer in (b"", b"v=0\r\n", description(0, (0, "PCMU")), description(6000, (9, "G722"))):
+        with pytest.raises(SdpError):
+            negotiation.callee_answered(answer, b)
+    assert negotiation.answer is None
+
+
+def test_payload_types_are_renumbered_where_they_differ() -> None:
+    a = sdp.parse(description(4000, (0, "PCMU"), (101, "telephone-event")))
+    b = sdp.parse(description(6000, (0, "PCMU"), (96, "telephone-event")))
+    assert payload_types(a, b) == {101: 96}
+    assert payload_types(b, a) == {96: 101}
+    assert payload_types(a, a) == {}
