@@ -1,0 +1,228 @@
+"""The relay's rules once more, in plain Python: what ext/media has to agree with, packet for packet and sample
+for sample (tests/media drives both with the same traffic). Written to be read; nothing at run time uses it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from forkproxy.media.figures import TrackFigures
+from forkproxy.media.g711 import decode_alaw_sample, decode_ulaw_sample, encode_ulaw_sample
+from forkproxy.model import FRAME_BYTES, FrameFlag
+
+SILENCE = 0xFF
+FRAME_NS = 20_000_000
+SAMPLE_NS = 125_000
+
+
+@dataclass(frozen=True, slots=True)
+class RtpHeader:
+    """An RTP packet's fixed header, and where its payload lies (RFC 3550 section 5.1)."""
+
+    payload_type: int
+    marker: bool
+    sequence: int
+    timestamp: int
+    ssrc: int
+    payload: int
+    """Offset of the payload."""
+    length: int
+    """Octets of payload, padding excluded."""
+
+
+def parse_rtp(packet: bytes) -> RtpHeader:
+    """Read and check a packet.
+
+    Raises:
+        ValueError: it is shorter than its header says, not of version 2, badly padded, or RTCP.
+    """
+    if len(packet) < 12:
+        raise ValueError("shorter than the fixed header")
+    first, second, sequence, timestamp, ssrc = struct.unpack_from(">BBHII", packet)
+    if first >> 6 != 2:
+        raise ValueError("not version 2")
+    if 192 <= second <= 223:
+        raise ValueError("an RTCP packet")
+    payload = 12 + 4 * (first & 15)
+    if first & 0x10:
+        if len(packet) < payload + 4:
+            raise ValueError("the extension's header is cut off")
+        payload += 4 + 4 * int(struct.unpack_from(">H", packet, payload + 2)[0])
+    end = len(packet)
+    if payload > end:
+        raise ValueError("cut off before the payload")
+    if first & 0x20:
+        padding = packet[-1] if payload < end else 0
+        if not 1 <= padding <= end - payload:
+            raise ValueError("the padding's length is impossible")
+        end -= padding
+    return RtpHeader(second & 127, second > 127, sequence, timestamp, ssrc, payload, end - payload)
+
+
+def _difference(a: int, b: int, bits: int) -> int:
+    """a - b where numbers wrap around at 2 to the power of `bits`."""
+    half = 1 << (bits - 1)
+    return (a - b + half) % (1 << bits) - half
+
+
+@dataclass(slots=True)
+class TrackClock:
+    """One track's timeline; the rules are in ext/media/clock.pxd. Times are nanoseconds of any clock."""
+
+    window_ms: int = 60
+    start: int = 0
+    emitted: int = 0
+    source: int | None = None
+    sequence: int = 0
+    timestamp: int = 0
+    position: int = 0
+    end: int = 0
+    late_since: int | None = None
+    block_start: int = 0
+    block: list[int] = field(default_factory=list)
+    """By how much each packet of the block was ahead of the timeline."""
+    heard: dict[int, int] = field(default_factory=dict)
+    """Position to mu-law octet; None stands for "known not to have been sent"."""
+    quiet: set[int] = field(default_factory=set)
+    last: list[int] = field(default_factory=lambda: [0] * FRAME_BYTES)
+    faded: int = 480
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(TrackFigures.__dataclass_fields__, 0)
+    )
+
+    @property
+    def room(self) -> range:
+        """The positions that may be written."""
+        frames = -(-self.window_ms // 20) + 26
+        return range(self.emitted * FRAME_BYTES, (self.emitted + frames) * FRAME_BYTES)
+
+    @property
+    def due(self) -> int:
+        """When the next frame is to be cut."""
+        return self.start + (self.emitted + 1) * FRAME_NS + self.window_ms * 1_000_000
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """As the relay counts them."""
+        return self.counts
+
+    def push(
+        self, source: int, sequence: int, timestamp: int, payload: bytes, now: int, alaw: bool = False
+    ) -> None:
+        """A packet arrives."""
+        if not payload:
+            return
+        if alaw:
+            payload = bytes(encode_ulaw_sample(decode_alaw_sample(code)) for code in payload)
+        newest = True
+        if source != self.source:
+            position = self._afresh(now)
+            self.source = source
+        else:
+            newest = _difference(sequence, self.sequence, 16) > 0
+            position = self.position + _difference(timestamp, self.timestamp, 32)
+            ahead = position * SAMPLE_NS - (now - self.start)
+            if not newest:
+                if position + len(payload) <= self.room.start:
+                    self.counts["late"] += 1
+                    return
+            elif ahead < -1_000_000_000 or position + len(payload) > self.room.stop:
+                position = self._jump(now)
+            else:
+                corrected = self._drift(ahead, now)
+                position += corrected * FRAME_BYTES
+                if position + len(payload) > self.room.start:
+                    self.late_since = None
+                    if not corrected and sequence == (self.sequence + 1) & 0xFFFF:
+                        self._mark_quiet(self.end, position)
+                elif self.late_since is not None and now - self.late_since >= 100_000_000:
+                    position = self._jump(now)
+                else:
+                    self.late_since = now if self.late_since is None else self.late_since
+                    self.counts["late"] += 1
+        if newest:
+            self.sequence, self.timestamp, self.position = sequence, timestamp, position
+        for at, octet in enumerate(payload, position):
+            if at in self.room:
+                self.heard[at] = octet
+                self.quiet.discard(at)
+                self.end = max(self.end, at + 1)
+
+    def skip(self, source: int, sequence: int, now: int) -> None:
+        """A packet arrives that took the place of audio."""
+        if source != self.source or _difference(sequence, self.sequence, 16) <= 0:
+            return
+        if sequence == (self.sequence + 1) & 0xFFFF:
+            self._mark_quiet(self.end, ((now - self.start) // FRAME_NS + 1) * FRAME_BYTES)
+        self.sequence = sequence
+
+    def cut(self) -> tuple[int, bytes]:
+        """The next frame's flags and octets."""
+        positions = range(self.emitted * FRAME_BYTES, (self.emitted + 1) * FRAME_BYTES)
+        faded_out = self.faded >= 480
+        frame = bytearray()
+        for place, at in enumerate(positions):
+            if at in self.heard:
+                self.last[place] = self.heard[at]
+                self.faded = 0
+                frame.append(self.heard[at])
+            elif at in self.quiet:
+                self.faded = 480
+                frame.append(SILENCE)
+            elif self.faded < 480:
+                faint = decode_ulaw_sample(self.last[place]) * (480 - self.faded) / 480
+                frame.append(encode_ulaw_sample(int(faint)))
+                self.faded += 1
+            else:
+                frame.append(SILENCE)
+        received = sum(at in self.heard for at in positions)
+        holes = sum(at not in self.heard and at not in self.quiet for at in positions)
+        self.emitted += 1
+        for at in positions:
+            self.heard.pop(at, None)
+            self.quiet.discard(at)
+        if received == FRAME_BYTES:
+            flag = FrameFlag.RECEIVED
+        elif received or (holes and (self.end > positions.stop or not faded_out)):
+            flag = FrameFlag.CONCEALED
+        else:
+            flag = FrameFlag.SILENCE
+        self.counts[str(flag.name).lower()] += 1
+        return int(flag), bytes(frame)
+
+    def _jump(self, now: int) -> int:
+        self.counts["jumps"] += 1
+        return self._afresh(now)
+
+    def _afresh(self, now: int) -> int:
+        position = max((now - self.start) // FRAME_NS, self.emitted) * FRAME_BYTES
+        behind = -(-self.end // FRAME_BYTES) * FRAME_BYTES
+        if position < behind <= position + 2 * FRAME_BYTES:
+            position = behind
+        self._mark_quiet(self.end, position)
+        self.end = position
+        self.late_since = None
+        self.block_start, self.block = now, []
+        return position
+
+    def _drift(self, ahead: int, now: int) -> int:
+        self.block.append(ahead)
+        if len(self.block) < 20 or now - self.block_start < 4_000_000_000:
+            return 0
+        best = max(self.block)
+        self.block_start, self.block = now, []
+        if best > 8_000_000:
+            frames = best // FRAME_NS + 1
+            self.counts["dropped"] += frames
+            return -frames
+        if best < -28_000_000:
+            frames = -best // FRAME_NS
+            self.counts["inserted"] += frames
+            return frames
+        return 0
+
+    def _mark_quiet(self, start: int, end: int) -> None:
+        for at in range(max(start, self.room.start), min(end, self.room.stop)):
+            if at not in self.heard:
+                self.quiet.add(at)
