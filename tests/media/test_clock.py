@@ -295,8 +295,8 @@ def test_any_link_gives_fifty_frames_a_second(link: Impairment) -> None:
 @pytest.mark.parametrize(("first", "second"), [(100, -100), (300, 0), (-300, 250)])
 @pytest.mark.parametrize("phases", [(0, 0), (0, 19), (19, 0), (7, 13)])
 def test_two_tracks_stay_together_over_ten_minutes(first: int, second: int, phases: tuple[int, int]) -> None:
-    """Two phones speak a word every second; their clocks run apart, their links jitter. What is said at the same
-    time differs by a frame at most, besides what cutting 20 ms packets into frames costs.
+    """Two phones speak a word every second; their clocks run apart, their links jitter. What is said at the
+    same time differs by a frame at most, besides what cutting 20 ms packets into frames costs.
     """
     leads: list[dict[int, int]] = []
     for ppm, phase in zip((first, second), phases, strict=True):
