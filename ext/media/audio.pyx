@@ -43,7 +43,9 @@ cdef float sample_at(const uint8_t *p, int code, int bits) noexcept nogil:
         memcpy(&word, p, 2)
         return word
     if bits == 24:
-        return <float>(<int32_t>((<uint32_t>p[0] << 8) | (<uint32_t>p[1] << 16) | (<uint32_t>p[2] << 24)) / 65536.0)
+        return <float>(
+            <int32_t>((<uint32_t>p[0] << 8) | (<uint32_t>p[1] << 16) | (<uint32_t>p[2] << 24)) / 65536.0
+        )
     memcpy(&long_, p, 4)
     return long_ / 65536.0
 
@@ -73,8 +75,10 @@ cdef int64_t gcd(int64_t a, int64_t b) noexcept nogil:
     return a
 
 
-cdef bint resample(const float *samples, int64_t count, int64_t rate, uint8_t *to, int64_t out) noexcept nogil:
-    """`out` mu-law samples at 8,000 Hz from `count` at `rate`: one kernel for every phase between the two rates.
+cdef bint resample(
+    const float *samples, int64_t count, int64_t rate, uint8_t *to, int64_t out
+) noexcept nogil:
+    """`out` mu-law samples at 8,000 Hz from `count` at `rate`: one kernel for each phase between the two.
 
     `samples` has zeros on both sides, as many as half a kernel is long (`reach_of`). False: no memory.
     """

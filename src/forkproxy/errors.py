@@ -1,16 +1,16 @@
 """The one tree of errors; each knows the SIP status and the Twilio code that it means to the outside.
 
-    ForkproxyError
-    ├── InputError             a document (config, flow) with problems, each with file and line
-    │   ├── ConfigError
-    │   └── FlowError
-    ├── SignallingError        SIP: an endpoint that cannot listen, a target that cannot be dialled
-    │   ├── EngineError        PJSIP is missing, of another version, or refused a call
-    │   └── SdpError           a session description that we cannot use (488)
-    ├── MediaError             RTP: no port left (503), a socket that failed, audio that cannot be played
-    │   └── PortsExhausted
-    └── StreamError            one stream failed; the call goes on
-        └── one class for each of Twilio's 319xx codes
+ForkproxyError
+├── InputError             a document (config, flow) with problems, each with file and line
+│   ├── ConfigError
+│   └── FlowError
+├── SignallingError        SIP: an endpoint that cannot listen, a target that cannot be dialled
+│   ├── EngineError        PJSIP is missing, of another version, or refused a call
+│   └── SdpError           a session description that we cannot use (488)
+├── MediaError             RTP: no port left (503), a socket that failed, audio that cannot be played
+│   └── PortsExhausted
+└── StreamError            one stream failed; the call goes on
+    └── one class for each of Twilio's 319xx codes
 """
 
 from __future__ import annotations

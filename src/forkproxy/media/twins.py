@@ -1,5 +1,6 @@
-"""The relay's rules once more, in plain Python: what ext/media has to agree with, packet for packet and sample
-for sample (tests/media drives both with the same traffic). Written to be read; nothing at run time uses it.
+"""The relay's rules once more, in plain Python: what ext/media must agree with, packet for packet.
+
+tests/media drives both with the same traffic. Written to be read; nothing at run time uses it.
 """
 
 from __future__ import annotations
