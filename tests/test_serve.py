@@ -15,9 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from forkproxy import serve
+from forkproxy import bridge, serve
+from forkproxy import config as configuration
+from forkproxy.app import App
+from forkproxy.control.metrics import FAMILIES, METRICS
 from tests.config.conftest import FLOW
 from tests.test_cli import FORKPROXY, source_path
 
@@ -228,6 +232,27 @@ def test_a_limit_that_cannot_be_raised_is_told(config: Path) -> None:
         "the limit of open files is reached before all of media.ports are used open_files=512 ports=10000"
         in log
     )
+
+
+async def test_everything_that_is_counted_is_described(config: Path) -> None:
+    """And what is described is counted: a name that no longer exists would stay 0 for ever."""
+    app = App(configuration.load(config))
+    await app.start()
+    try:
+        names = set(app.counters())
+        async with aiohttp.ClientSession() as session:
+            api = app.ready_line().rpartition("api=")[2]
+            async with session.get(f"http://{api}/metrics") as answer:
+                text = await answer.text()
+    finally:
+        await app.stop()
+    assert "untyped" not in text
+    from_the_start = {name for name in METRICS if name.startswith(("sip_", "rtp_", "log_", "connectors_"))}
+    assert from_the_start <= names
+    # The bridge counts from the first time that something happens.
+    source = "".join(path.read_text() for path in Path(bridge.__file__).parent.glob("*.py"))
+    later = {name for name in set(METRICS) - names if not name.startswith("http_")} | set(FAMILIES)
+    assert not [name for name in later if not re.search(rf'counts\[f?"{name}[_"]', source)]
 
 
 class FakeApp:

@@ -141,6 +141,6 @@ class App:
         media = self._config.media
         if media.advertise is not None:
             return media.advertise
-        if self._config.sip.advertise is not None:
-            return self._config.sip.advertise.rsplit(":", 1)[0]
+        if self._config.sip.advertised_host is not None:
+            return self._config.sip.advertised_host
         return None if media.listen in ("0.0.0.0", "::") else media.listen

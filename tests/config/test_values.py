@@ -131,5 +131,13 @@ def test_overlap(one: str, other: str, expected: bool) -> None:
     assert values.overlap(values.listen_address(other), values.listen_address(one)) is expected
 
 
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [("a.example", "a.example"), ("a.example:1", "a.example"), ("[::1]", "::1"), ("[::1]:5060", "::1")],
+)
+def test_host_of(target: str, host: str) -> None:
+    assert values.host_of(target) == host
+
+
 def test_split_listen_url() -> None:
     assert values.split_listen_url("tcp://[::1]:5060") == ("tcp", Address("::1", 5060))

@@ -65,6 +65,11 @@ class SipConfig(Section):
     drain: Annotated[float, Field(ge=0, le=86_400)] = 30
     """Seconds that running calls may go on after SIGTERM before they are hung up."""
 
+    @property
+    def advertised_host(self) -> str | None:
+        """The host of `advertise`, an IPv6 address without brackets."""
+        return None if self.advertise is None else values.host_of(self.advertise)
+
 
 class MediaConfig(Section):
     """Where the calls' audio comes in."""

@@ -214,6 +214,15 @@ def flow_key(value: object) -> str:
     return key
 
 
+def host_of(target: str) -> str:
+    """The host of ``host``, ``host:port`` or ``[host]:port``, without brackets.
+
+    >>> host_of("[2001:db8::1]:5060"), host_of("sip.example.com")
+    ('2001:db8::1', 'sip.example.com')
+    """
+    return _split(target)[0].strip("[]")
+
+
 def overlap(one: Address, other: Address) -> bool:
     """True: two sockets of one transport cannot be bound to both."""
     if one.port != other.port or one.port == 0:

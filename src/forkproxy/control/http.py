@@ -21,7 +21,6 @@ from typing import Any
 
 from aiohttp import web
 
-from forkproxy import logs
 from forkproxy.control.metrics import CONTENT_TYPE, METRICS, exposition
 from forkproxy.errors import ForkproxyError
 from forkproxy.model import Address
@@ -104,8 +103,8 @@ class ApiServer:
             await runner.cleanup()
 
     def counters(self) -> Mapping[str, int]:
-        """What this server counts by itself, and the lines that the log has lost."""
-        return {**self._requests, "log_lines_dropped": logs.dropped()}
+        """What this server counts by itself."""
+        return self._requests
 
     def _protocol(self) -> asyncio.BaseProtocol:
         assert self._runner is not None

@@ -85,9 +85,7 @@ METRICS: dict[str, Metric] = {
     "sip_refused_sources": _gauge("Addresses that were refused and are remembered."),
     "sip_refused_draining": _counter("Calls refused with 503 while draining."),
     "sip_methods_refused": _counter("Requests of a method that is not supported, refused with 405 or 501."),
-    "sip_unacceptable": _counter(
-        "Calls that asked for what is not supported (Require, Content-Type, scheme)."
-    ),
+    "sip_unacceptable": _counter("Calls that asked for what is not supported (400, 415, 420, 422)."),
     "sip_merged": _counter("Requests that came a second time by another way, refused with 482."),
     "sip_too_many_hops": _counter("Requests whose Max-Forwards was used up, refused with 483."),
     "sip_unmatched": _counter("Requests within dialogs that do not exist, refused with 481."),
