@@ -29,8 +29,7 @@ typedef int pj_bool_t;
 enum {
     PJ_SUCCESS = 0,
     PJ_EPENDING = 70002,
-    PJ_ENOTFOUND = 70006,
-    PJ_ETOOBIG = 70017,
+    PJ_ETOOMANY = 70010,
     PJ_ERESOLVE = 70018,
     PJ_ESOCKETSTOP = 70024,
     PJSIP_EMSGTOOLONG = 171023,

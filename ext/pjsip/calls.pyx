@@ -107,9 +107,10 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
         return 0
     address = contact(transport.type, host, port)
     ours = borrow(address)
-    if pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, &ours, &dialog) != PJ_SUCCESS:
+    status = pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, &ours, &dialog)
+    if status != PJ_SUCCESS:
         agent.count("unacceptable")
-        return refuse(rdata, 400)
+        return refuse(rdata, 503 if status == PJ_ETOOMANY else 400)
     sent_by.host, sent_by.port = borrow(host), port
     pjsip_dlg_set_via_sent_by(dialog, &sent_by, NULL)
     status = pjsip_inv_create_uas(dialog, rdata, NULL, options, &inv)

@@ -4,7 +4,7 @@ asyncio owns every socket. A Transport hands PJSIP's bytes to a Python callable,
 connection has come about or has ended; what comes in goes to the engine (engine.pyx).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.string cimport memcpy, memset
 
@@ -12,6 +12,9 @@ from pjsip.pjsip cimport *
 from pjsip.text cimport borrow, to_str
 
 from forkproxy.errors import EngineError
+
+cdef enum:
+    LONGEST_DATAGRAM = 65507  # what UDP over IPv4 carries
 
 cdef Core the_core = None
 
@@ -211,6 +214,8 @@ cdef pj_status_t on_send(pjsip_transport *tp, pjsip_tx_data *tdata, const void *
         try:
             if transport.stream:
                 transport.transmit(data)
+            elif PyBytes_GET_SIZE(data) > LONGEST_DATAGRAM:
+                return PJSIP_EMSGTOOLONG
             else:
                 transport.agent.sent += 1
                 host = tdata.tp_info.dst_name.decode("ascii", "replace")

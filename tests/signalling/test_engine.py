@@ -73,9 +73,7 @@ def test_a_wheel_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         _pjsip.library()
 
 
-async def test_endpoints_live_on_one_loop() -> None:
-    station = Station("udp://127.0.0.1:0")
-    await station.endpoint.start()
+async def test_endpoints_live_in_one_thread() -> None:
     errors: list[BaseException] = []
 
     def elsewhere() -> None:
@@ -87,5 +85,4 @@ async def test_endpoints_live_on_one_loop() -> None:
     thread = threading.Thread(target=elsewhere)
     thread.start()
     await until(lambda: not thread.is_alive())
-    assert "another event loop" in str(errors[0])
-    await station.endpoint.close()
+    assert "another thread" in str(errors[0])

@@ -162,6 +162,11 @@ def test_too_little_and_too_much(text: bytes) -> None:
         sdp.parse(text)
 
 
+@pytest.mark.parametrize(("said", "meant"), [("sendrecv", "sendonly"), ("recvonly", "inactive")])
+def test_no_address_is_hold(said: str, meant: str) -> None:
+    assert sdp.parse(sdp.offer("0.0.0.0", 1, 2, direction=said)).direction == meant
+
+
 def test_line_ends_may_be_bare() -> None:
     assert sdp.parse(PHONE.replace(b"\r\n", b"\n")) == sdp.parse(PHONE)
 
@@ -188,7 +193,8 @@ def test_what_changes_a_session_and_what_does_not() -> None:
     assert not sdp.unchanged(PHONE, b"nonsense")
 
 
-hosts = st.ip_addresses().map(str) | st.sampled_from(["sip.example", "h"])
+literals = st.ip_addresses().filter(lambda address: not address.is_unspecified).map(str)
+hosts = literals | st.sampled_from(["sip.example", "h"])
 codecs = st.lists(
     st.sampled_from(["PCMU", "PCMA", "TELEPHONE-EVENT"]), unique=True, min_size=1, max_size=3
 ).filter(lambda names: names != ["TELEPHONE-EVENT"])

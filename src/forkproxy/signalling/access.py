@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 REMEMBERED = 1000
 """How many refused sources are remembered; the one refused longest ago goes first."""
 LOGGED = 100
-"""How many of them are named in the log: a carrier that was forgotten is seen, a scan does not fill the disk."""
+"""How many of them are named in the log: a forgotten carrier is seen, a scan does not fill the disk."""
 
 
 class Access:

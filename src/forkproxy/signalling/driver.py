@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from forkproxy.errors import EngineError
@@ -46,6 +47,7 @@ class Driver:
         self.engine = _calls.start(sdp.unchanged)
         self.engine.resolver = self._resolve
         self.resolver = Resolver()
+        self._thread = threading.get_ident()
         self._users: list[User] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
@@ -58,9 +60,12 @@ class Driver:
         """An endpoint starts.
 
         Raises:
-            EngineError: endpoints run on another, living event loop.
+            EngineError: endpoints run on another, living event loop, or PJSIP was started by another thread
+                (it ends the process when a thread calls it that it does not know).
         """
         loop = asyncio.get_running_loop()
+        if threading.get_ident() != self._thread:
+            raise EngineError("PJSIP was started by another thread of this process, and stays with it")
         if self._users and self._loop is not loop:
             raise EngineError("PJSIP runs on another event loop of this process")
         if self._loop is not loop:

@@ -286,7 +286,12 @@ class SipEndpoint:
 
     def _decide(self, method: str, host: str, port: int, transport: Transport) -> tuple[bytes, int] | int:
         """Whether a request outside dialogs is heard; runs inside PJSIP's stack, so it only decides."""
-        if not self._admit(Address(host, port)):
+        try:
+            admitted = self._admit(Address(host, port))
+        except Exception:
+            log.exception("%s from %s: admitting it failed", method, host)
+            return 500
+        if not admitted:
             self._counts["refused"] += 1
             return 403
         if method == "INVITE" and not self.accepting:

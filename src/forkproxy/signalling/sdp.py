@@ -285,6 +285,8 @@ def _session(description: _Description, media: _Media) -> AudioSession:
     for name, _ in (*description.attributes, *attributes):
         if name in DIRECTIONS:
             direction = name
+    if host in ("0.0.0.0", "::"):  # "send me nothing", as it was said before there were directions
+        direction = "sendonly" if direction == "sendrecv" else "inactive"
     ptimes = [value for name, value in attributes if name == "ptime"]
     ptime = int(ptimes[-1]) if ptimes and re.fullmatch(r"\d{1,3}", ptimes[-1], re.ASCII) else None
     if ptime is not None and not 10 <= ptime <= 200:
