@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import signal
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import Process, free_ports, until
+from tests.support.processes import Process, until
 
 _READY = re.compile(r"^forkproxy ready sip=(?P<sip>\S+) api=(?P<api>\S+)$", re.MULTILINE)
 _LINGERING = re.compile(r"forkproxy_sip_(transactions|dialogs|transports|pools|pool_bytes)$")
@@ -77,10 +78,13 @@ class Proxy:
             file = self.folder / f"flow-{number}.json"
             file.write_text(json.dumps(flow, indent=2))
             names[key] = file.name
-        first = free_ports(self._legs * 2, low=20000, high=32000)[0]
+        count = (
+            self._legs * 3 // 2 * 2 + 100
+        )  # some may be taken by others: the range needs room, not to be free
+        first = random.randrange(20000, 32700 - count, 2)
         config: dict[str, Any] = {
             "sip": {"listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]},
-            "media": {"listen": "127.0.0.1", "ports": f"{first}-{first + self._legs * 2 - 1}"},
+            "media": {"listen": "127.0.0.1", "ports": f"{first}-{first + count - 1}"},
             "flows": names,
             "account": ACCOUNT,
             "api": {"listen": "127.0.0.1:0"},
