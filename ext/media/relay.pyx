@@ -384,11 +384,13 @@ cdef class RelayPlayback:
 
     cdef int leave(self) except -1:
         """Stop, done or not. The relay thread does not know `c` any more afterwards."""
+        cdef RelayPlayback held = self  # what follows may drop the last reference to it
+        cdef RelayLeg leg = self.leg
         with nogil:
-            leg_stop_playing(self.leg.worker, self.leg.c, &self.c)
-        self.leg.relay.playbacks.remove(self)
-        self.leg.playback = None
-        self.leg = None
+            leg_stop_playing(leg.worker, leg.c, &self.c)
+        held.leg = None
+        leg.playback = None
+        leg.relay.playbacks.remove(held)
         return 0
 
     def stop(self):

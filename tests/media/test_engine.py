@@ -3,101 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import pytest
 
 from forkproxy.errors import MediaError, PortsExhausted
-from forkproxy.media import MediaEngine, MediaLeg
+from forkproxy.media import MediaEngine
 from forkproxy.model import Address, Frame, FrameFlag, Track
-
-CODECS = {0: "PCMU", 8: "PCMA", 101: "TELEPHONE-EVENT"}
-HELD = ("legs", "ports", "taps", "rings", "playbacks")
-
-
-def rtp(
-    sequence: int, payload: bytes, *, pt: int = 0, ssrc: int = 7, marker: bool = False, ts: int = -1
-) -> bytes:
-    timestamp = sequence * 160 if ts < 0 else ts
-    return (
-        struct.pack(">BBHII", 0x80, pt | marker << 7, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc)
-        + payload
-    )
-
-
-def frame(n: int) -> bytes:
-    """160 octets that tell which frame they are; never mu-law silence."""
-    return bytes([n & 0x7F]) * 160
-
-
-class Phone:
-    """A UDP socket that talks to a leg."""
-
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((host, 0))
-        self.socket.setblocking(False)
-        self.leg: MediaLeg | None = None
-
-    @property
-    def address(self) -> Address:
-        return Address(*self.socket.getsockname())
-
-    def attach(self, leg: MediaLeg, **kwargs: object) -> None:
-        self.leg = leg
-        rtcp = Address(self.address.host, self.address.port + 1)
-        leg.set_remote(self.address, rtcp, CODECS, **kwargs)  # type: ignore[arg-type]
-
-    def send(self, packet: bytes, leg: MediaLeg | None = None) -> None:
-        target = leg or self.leg
-        assert target is not None
-        self.socket.sendto(packet, ("127.0.0.1", target.rtp_port))
-
-    async def receive(self, seconds: float = 2.0) -> bytes:
-        async with asyncio.timeout(seconds):
-            return await asyncio.get_running_loop().sock_recv(self.socket, 2048)
-
-    async def silence(self, seconds: float = 0.15) -> None:
-        with pytest.raises(TimeoutError):
-            await self.receive(seconds)
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[MediaEngine]:
-    """An engine that must hold nothing when the test's legs are closed."""
-    engine = MediaEngine(ports=(42000, 43999))
-    engine.start()
-    try:
-        yield engine
-        await asyncio.sleep(0.02)
-        left = {name: engine.counters()[name] for name in HELD}
-        assert left == dict.fromkeys(HELD, 0)
-    finally:
-        engine.close()
-
-
-@pytest.fixture
-def phone() -> AsyncIterator[Callable[..., Phone]]:
-    with ExitStack() as stack:
-
-        def make(host: str = "127.0.0.1") -> Phone:
-            made = Phone(host)
-            stack.callback(made.socket.close)
-            return made
-
-        yield make  # type: ignore[misc]
-
-
-async def pair(engine: MediaEngine, phone: Callable[..., Phone]) -> tuple[MediaLeg, Phone, MediaLeg, Phone]:
-    legs = engine.open_leg("a"), engine.open_leg("b")
-    phones = phone(), phone()
-    for leg, each in zip(legs, phones, strict=True):
-        each.attach(leg)
-    legs[0].connect(legs[1])
-    return legs[0], phones[0], legs[1], phones[1]
+from tests.media.phones import CODECS, Phone, frame, pair, rtp
 
 
 async def test_two_phones_hear_each_other(engine: MediaEngine, phone: Callable[..., Phone]) -> None:
