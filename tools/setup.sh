@@ -9,7 +9,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kind=${1:-dev}
-python=${PYTHON:-python3}
 venv=.venv
 . tools/apt.sh
 
@@ -19,6 +18,17 @@ die() { say "$*"; exit 1; }
 versions() { "$1" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; }
 has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 has_headers() { "$1" -c 'import os, sysconfig; raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null; }
+
+# The Python that was asked for, otherwise one that fits.
+python=${PYTHON:-python3}
+if [ "$python" = python3 ] && ! versions python3; then
+    for other in python3.12 python3.11; do
+        if versions "$other"; then
+            python=$other
+            break
+        fi
+    done
+fi
 
 # 1. The machine: Python with its headers, and a compiler.
 missing=()
@@ -41,7 +51,7 @@ if ! versions "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/
     rm -rf "$venv"
     "$python" -m venv "$venv"
 fi
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet --no-input "$@"; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check -qq --no-input "$@"; }
 
 # 3. forkproxy. What builds it is installed first and used in place: an isolated build would fetch it a second time.
 extra=demo
