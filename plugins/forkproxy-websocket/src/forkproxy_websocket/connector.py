@@ -94,6 +94,7 @@ class WebSocket(Connector[WebSocketSettings]):
         if settings.url is not None:
             parse_target(settings.url, allow_ws=host.allow_ws)
         self._tls = ssl.create_default_context()
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2  # some builds of Python leave it to OpenSSL
         for file in (host.ca_file, settings.ca_file):
             if file is not None:
                 trust(self._tls, file)
