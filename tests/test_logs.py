@@ -78,6 +78,14 @@ def test_an_exception_stays_with_its_line(lines: io.StringIO, form: logs.Format)
         assert all(line.startswith("    ") for line in text.splitlines()[1:])
 
 
+def test_a_block_follows_its_line(lines: io.StringIO) -> None:
+    logs.setup(stream=lines)
+    log.info("SIP sent", extra={"leg": "A", "block": "BYE sip:a\n\nx\x1b"})
+    first, *rest = written(lines).split("\n")
+    assert first.endswith("SIP sent leg=A")
+    assert rest == ["    BYE sip:a", "", r"    x\x1b", ""]
+
+
 def test_bound_fields_add_up_and_none_is_left_out(lines: io.StringIO) -> None:
     logs.setup(stream=lines)
     call = logs.bind(log, call_sid="CA1", leg=None)

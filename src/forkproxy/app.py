@@ -16,6 +16,7 @@ from forkproxy.control.http import ApiServer
 from forkproxy.media import MediaEngine
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.access import Access
+from forkproxy.trace import trace_sip
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class App:
             on_invite=self._on_invite,
             admit=self._access.admits,
         )
+        trace_sip(self._endpoint)
         self._prompts = Prompts(USER_AGENT)
         self._services = Services(
             endpoint=self._endpoint,

@@ -35,6 +35,8 @@ LEVELS = ("debug", "info", "warning", "error")
 QUEUE_LINES = 10_000
 """Lines that wait for a slow standard error before further ones are dropped."""
 
+BLOCK = "block"
+"""The field for text of several lines; the text format shows it below the line, indented."""
 FIRST = ("call_sid", "stream_sid", "leg")
 """Fields that stand before all others."""
 
@@ -77,19 +79,20 @@ def escape(text: str) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """``time level message key=value ...``; a traceback follows on indented lines."""
+    """``time level message key=value ...``; a traceback or a block follows on indented lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, without its end."""
         parts = [stamp(record.created), f"{record.levelname.lower():<7}", escape(record.getMessage())]
-        parts += [f"{name}={_value(value)}" for name, value in fields_of(record).items()]
+        fields = fields_of(record)
+        block = fields.pop(BLOCK, None)
+        parts += [f"{name}={_value(value)}" for name, value in fields.items()]
         if not record.name.startswith("forkproxy"):
             parts.append(f"logger={_value(record.name)}")
-        line = " ".join(parts)
-        trace = _trace(self, record)
-        if trace:
-            line += "".join(f"\n    {escape(part)}" for part in trace.splitlines())
-        return line
+        below = _trace(self, record).split("\n") if record.exc_info or record.stack_info else []
+        if block is not None:
+            below += str(block).split("\n")
+        return "".join([" ".join(parts), *(f"\n    {escape(part)}".rstrip(" ") for part in below)])
 
 
 class JsonFormatter(logging.Formatter):

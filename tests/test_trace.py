@@ -1,0 +1,53 @@
+"""SIP in the log, at level debug and only there."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from forkproxy import trace
+from forkproxy.model import Address
+from forkproxy.signalling import TraceMessage
+
+
+class Endpoint:
+    """Remembers who wants to see messages."""
+
+    callback: Any = None
+
+    def set_trace(self, callback: Any) -> None:
+        self.callback = callback
+
+
+def message(data: bytes, *, sent: bool = False) -> TraceMessage:
+    return TraceMessage(0.0, sent, Address("127.0.0.1", 5060), Address("192.0.2.1", 5070), "udp", data)
+
+
+def shown(endpoint: Endpoint, caplog: pytest.LogCaptureFixture, what: TraceMessage) -> dict[str, Any]:
+    caplog.clear()
+    endpoint.callback(what)
+    (record,) = caplog.records
+    return record.__dict__
+
+
+def test_messages_are_logged_as_they_were(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint()
+    with caplog.at_level(logging.DEBUG, "forkproxy.trace"):
+        trace.trace_sip(endpoint)  # type: ignore[arg-type]
+        entry = shown(endpoint, caplog, message(b"BYE sip:a SIP/2.0\r\nVia: x\r\n\r\n", sent=True))
+        assert entry["message"] == "SIP sent"
+        assert entry["block"] == "BYE sip:a SIP/2.0\nVia: x"
+        assert (str(entry["remote"]), entry["transport"]) == ("192.0.2.1:5070", "udp")
+        entry = shown(endpoint, caplog, message(b"\xff" + b"x" * 60_000))
+        assert entry["message"] == "SIP received"
+        assert entry["block"].startswith("\\xffxxx")
+        assert entry["block"].endswith("... and 52004 characters more")
+
+
+def test_at_other_levels_nobody_looks(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint()
+    with caplog.at_level(logging.INFO, "forkproxy.trace"):
+        trace.trace_sip(endpoint)  # type: ignore[arg-type]
+    assert endpoint.callback is None
