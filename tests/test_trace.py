@@ -9,7 +9,8 @@ import pytest
 
 from forkproxy import trace
 from forkproxy.model import Address
-from forkproxy.signalling import TraceMessage
+from forkproxy.signalling import SipEndpoint, TraceMessage
+from tests.support.sip import Phone
 
 
 class Endpoint:
@@ -44,6 +45,25 @@ def test_messages_are_logged_as_they_were(caplog: pytest.LogCaptureFixture) -> N
         assert entry["message"] == "SIP received"
         assert entry["block"].startswith("\\xffxxx")
         assert entry["block"].endswith("... and 52004 characters more")
+
+
+async def test_a_real_endpoint_shows_both_directions(caplog: pytest.LogCaptureFixture) -> None:
+    """Asked for before the start, as `serve` does it."""
+    endpoint = SipEndpoint(
+        listen=["udp://127.0.0.1:0"], user_agent="x", on_invite=lambda leg: None, admit=lambda address: True
+    )
+    with caplog.at_level(logging.DEBUG, "forkproxy.trace"):
+        trace.trace_sip(endpoint)
+        await endpoint.start()
+        try:
+            async with Phone("alice") as alice:
+                port = int(endpoint.listening[0].rpartition(":")[2])
+                assert (await alice.options(f"sip:127.0.0.1:{port}", ("127.0.0.1", port))).status == 200
+        finally:
+            await endpoint.close()
+    shown = [(record.message, record.__dict__["block"].split(" ")[0]) for record in caplog.records]
+    assert ("SIP received", "OPTIONS") in shown
+    assert ("SIP sent", "SIP/2.0") in shown
 
 
 def test_at_other_levels_nobody_looks(caplog: pytest.LogCaptureFixture) -> None:

@@ -72,6 +72,7 @@ class Driver:
             self._loop, self._timer, self._scheduled = loop, None, False
             self._lookups.clear()
         self._users.append(user)
+        self.trace_changed()  # it may have been asked for before the start
         self.pump()
 
     def detach(self, user: User) -> None:
