@@ -155,7 +155,7 @@ def test_cancel_ends_the_callee_and_leaves_the_caller_alone() -> None:
     machine, script = call(CONNECT)
     machine.start(0.0)
     assert machine.handle(ev.CallerEnded(487, "Request Terminated", "remote"), 3.0) == [do.HangUpCallee(1)]
-    assert script.heard == [fe.CallerHungUp()]
+    assert script.heard == [fe.CallerHungUp(fe.ConnectEnded("canceled", "CA" + "0" * 32, 0))]
     (finish,) = machine.handle(ev.CalleeEnded(1, 487, "Request Terminated", "local"), 3.1)
     assert isinstance(finish, do.Finish)
     assert "caller ended" in finish.reason
@@ -170,7 +170,7 @@ def test_the_callers_bye_ends_the_callee_and_its_streams() -> None:
     (finish,) = machine.handle(ev.CalleeEnded(2, 200, "OK", "local"), 9.1)
     assert isinstance(finish, do.Finish)
     assert finish.reason.startswith("the caller ended the call (200 OK, by remote")
-    assert script.heard[-1] == fe.CallerHungUp()
+    assert script.heard[-1] == fe.CallerHungUp(fe.ConnectEnded("completed", "CA" + "0" * 32, 8))
 
 
 def test_after_a_hangup_the_flow_goes_on_without_a_call() -> None:

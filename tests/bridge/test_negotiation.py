@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from forkproxy.bridge.negotiation import Negotiation, payload_types
 from forkproxy.errors import SdpError
 from forkproxy.media import MediaEngine
+from forkproxy.model import Address
 from forkproxy.signalling import sdp
 
 
@@ -93,3 +97,17 @@ def test_payload_types_are_renumbered_where_they_differ() -> None:
     assert payload_types(a, b) == {101: 96}
     assert payload_types(b, a) == {96: 101}
     assert payload_types(a, a) == {}
+
+
+async def test_a_phone_behind_nat_is_heard_from_where_its_sip_comes_from(engine: MediaEngine) -> None:
+    """Its description has a private address; the packets come from the NAT's."""
+    a, b = engine.open_leg(), engine.open_leg()
+    private = OFFER.replace(b"192.0.2.5", b"10.0.0.7")
+    negotiation = Negotiation(private, a, "127.0.0.1", signalled_from="127.0.0.1")
+    negotiation.callee_answered(description(6000, (0, "PCMU")), b)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.bind(("127.0.0.1", 0))
+        packet = struct.pack(">BBHII", 0x80, 0, 1, 160, 7) + bytes(160)
+        phone.sendto(packet, ("127.0.0.1", a.rtp_port))
+        await asyncio.sleep(0.1)
+        assert a.figures().source == Address("127.0.0.1", phone.getsockname()[1])

@@ -40,6 +40,12 @@ class CalleeLeg:
     session: AudioSession | None = None
     """Where it is and what it speaks, once it has said so."""
 
+    @property
+    def signalled_from(self) -> str | None:
+        """The address that its SIP comes from, where it was dialled by address."""
+        host = "" if self.sip is None else self.sip.remote.host.strip("[]")
+        return host if addresses.is_literal(host) else None
+
 
 @dataclass(slots=True)
 class Figures:
@@ -108,7 +114,9 @@ class Call:
         self._host = services.media_host(leg.remote.host, leg.local_host)
         self._media = services.media.open_leg(f"{info.sid} caller")
         try:
-            self._negotiation = Negotiation(leg.offer, self._media, self._host)
+            self._negotiation = Negotiation(
+                leg.offer, self._media, self._host, signalled_from=leg.remote.host
+            )
         except ForkproxyError:
             self._media.close()
             raise
@@ -213,7 +221,9 @@ class Call:
 
     def _take_answer(self, callee: CalleeLeg, answer: bytes) -> str | None:
         try:
-            callee.session = self._negotiation.callee_answered(answer, callee.media)
+            callee.session = self._negotiation.callee_answered(
+                answer, callee.media, signalled_from=callee.signalled_from
+            )
         except SdpError as error:
             self.log.warning("the callee's session description cannot be used: %s", error)
             return str(error)

@@ -273,11 +273,20 @@ class CallMachine:
         self._reason = (
             self._reason or f"the caller ended the call ({event.status} {event.reason}, by {event.by})"
         )
+        dialled = self._dialled(now)
         self._leave_callee()
         waited = self.waiting is not Wait.NOTHING
         self.waiting, self._deadline = Wait.NOTHING, None
         if waited:
-            self._run_flow(self.execution.handle(flow_events.CallerHungUp(), now + self._epoch), now)
+            self._run_flow(self.execution.handle(flow_events.CallerHungUp(dialled), now + self._epoch), now)
+
+    def _dialled(self, now: float) -> flow_events.ConnectEnded | None:
+        """What became of the callee, for the flow's `hangup` branch."""
+        if self.callee is Callee.UP:
+            return flow_events.ConnectEnded("completed", self._leg_sid, round(now - self._answered_at))
+        if self.callee is Callee.DIALLING:
+            return flow_events.ConnectEnded("canceled", self._leg_sid, 0)
+        return None
 
     # The callee
 

@@ -21,8 +21,17 @@ def codec_map(session: sdp.AudioSession) -> dict[int, str]:
     return {codec.payload_type: codec.name for codec in session.codecs if codec.name in sdp.CARRIED}
 
 
-def set_remote(media: MediaLeg, session: sdp.AudioSession, offered: sdp.AudioSession | None = None) -> None:
+def set_remote(
+    media: MediaLeg,
+    session: sdp.AudioSession,
+    offered: sdp.AudioSession | None = None,
+    *,
+    signalled_from: str | None = None,
+) -> None:
     """Tell the relay where a party is and what it speaks.
+
+    `signalled_from` is the address that its SIP comes from: a phone behind NAT describes a private address, but
+    its packets come from there.
 
     `offered` adds our offer's numbering: an answerer sends with the offer's payload types and receives with
     its own (RFC 3264, 6.1), so both are met.
@@ -37,6 +46,7 @@ def set_remote(media: MediaLeg, session: sdp.AudioSession, offered: sdp.AudioSes
         codecs,
         direction=session.direction,
         ptime=session.ptime or 20,
+        signalled_from=signalled_from,
     )
 
 
@@ -53,12 +63,15 @@ def payload_types(source: sdp.AudioSession, target: sdp.AudioSession) -> dict[in
 class Negotiation:
     """The caller's side of a call, and what it means for each callee."""
 
-    def __init__(self, offer: bytes | None, media: MediaLeg, host: str) -> None:
+    def __init__(
+        self, offer: bytes | None, media: MediaLeg, host: str, *, signalled_from: str | None = None
+    ) -> None:
         """
         Args:
             offer: the INVITE's session description; None when the caller wants ours (delayed offer).
             media: the caller's RTP leg.
             host: our address as the caller must see it.
+            signalled_from: the address that the caller's SIP came from.
 
         Raises:
             SdpError: the offer is malformed or has nothing that we carry.
@@ -69,10 +82,11 @@ class Negotiation:
         self.remote: sdp.AudioSession | None = None
         self._media = media
         self._host = host
+        self._signalled_from = signalled_from
         if offer is not None:
             self.remote = sdp.parse(offer)
             self._check_audio(self.remote)
-            set_remote(media, self.remote)
+            set_remote(media, self.remote, signalled_from=signalled_from)
 
     @staticmethod
     def _check_audio(session: sdp.AudioSession) -> None:
@@ -93,7 +107,9 @@ class Negotiation:
             only = [codec.name for codec in sdp.parse(self.answer).codecs]
         return sdp.forward_offer(self.offer, host, media.rtp_port, media.rtcp_port, only=only)
 
-    def callee_answered(self, answer: bytes, media: MediaLeg) -> sdp.AudioSession:
+    def callee_answered(
+        self, answer: bytes, media: MediaLeg, *, signalled_from: str | None = None
+    ) -> sdp.AudioSession:
         """Take a callee's answer in: its leg gets it, and the caller's answer follows if none stands yet.
 
         Raises:
@@ -103,7 +119,7 @@ class Negotiation:
         self._check_audio(session)
         if self.answer is None:
             self.answer = self._for_caller(session)
-        set_remote(media, session, self.remote)
+        set_remote(media, session, self.remote, signalled_from=signalled_from)
         return session
 
     def answer_alone(self) -> bytes:
@@ -124,7 +140,7 @@ class Negotiation:
         """
         self.remote = sdp.parse(answer)
         self._check_audio(self.remote)
-        set_remote(self._media, self.remote)
+        set_remote(self._media, self.remote, signalled_from=self._signalled_from)
 
     def _for_caller(self, callee: sdp.AudioSession) -> bytes:
         names = [codec.name for codec in callee.codecs if codec.name in sdp.CARRIED]
