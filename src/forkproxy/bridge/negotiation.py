@@ -30,8 +30,8 @@ def set_remote(
 ) -> None:
     """Tell the relay where a party is and what it speaks.
 
-    `signalled_from` is the address that its SIP comes from: a phone behind NAT describes a private address, but
-    its packets come from there.
+    `signalled_from` is the address that its SIP comes from: a phone behind NAT describes a private address,
+    but its packets come from there.
 
     `offered` adds our offer's numbering: an answerer sends with the offer's payload types and receives with
     its own (RFC 3264, 6.1), so both are met.
