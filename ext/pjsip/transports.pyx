@@ -305,6 +305,7 @@ cdef pj_status_t on_connect(pjsip_tpfactory *factory, pjsip_tpmgr *manager, pjsi
         listener.connect(transport)
     except Exception:
         listener.agent.count("send_errors")
+        transport.lost()
         return PJ_ESOCKETSTOP
     created[0] = &transport.c.base
     return PJ_SUCCESS

@@ -285,6 +285,16 @@ async def test_strangers_are_refused(stations: Stations) -> None:
     assert bob.endpoint.counters()["calls_in"] == 0
 
 
+async def test_admit_that_fails_is_a_500(stations: Stations, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(address: Address) -> bool:
+        raise RuntimeError("broken admission")
+
+    alice, bob = await stations(), await stations(admit=broken)
+    _, heard = alice.dial(bob.uri())
+    assert (await heard.first(Ended)).status == 500
+    assert "broken admission" in caplog.text
+
+
 async def test_close_ends_every_leg(stations: Stations) -> None:
     alice, bob = await stations(), await stations()
     _, heard, _, seen = await conversation(alice, bob)

@@ -96,15 +96,21 @@ class Driver:
             while busy:
                 busy = False
                 for user in self._users:
-                    events = user.agent.events
-                    if events:
+                    batch = user.agent.events[:]
+                    user.agent.events.clear()
+                    for event in batch:
                         busy = True
-                        for event in events:  # (grows while it is walked)
-                            user.deliver(event)
-                        events.clear()
+                        self._deliver(user, event)
         finally:
             self._pumping = False
         self._arm()
+
+    @staticmethod
+    def _deliver(user: User, event: Event) -> None:
+        try:
+            user.deliver(event)
+        except Exception:  # one leg's fault must not cost the others their events
+            log.exception("delivering %r failed", event)
 
     def soon(self) -> None:
         """Deliver later: for what an application calls, whose events must not reach it from within."""

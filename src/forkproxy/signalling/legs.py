@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from forkproxy.errors import SignallingError
+from forkproxy.errors import EngineError, SignallingError
 from forkproxy.model import Address
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling import uris
@@ -63,7 +63,12 @@ class Leg:
         if status is None or not 300 <= status <= 699:
             answered = self.state in ("answered", "confirmed")
             status = 200 if answered else 603 if isinstance(self, IncomingLeg) else 487
-        self._session.end(status, uris.reason_phrase(reason), uris.headers(headers, redirect=True))
+        more = uris.headers(headers, redirect=True)
+        try:
+            self._session.end(status, uris.reason_phrase(reason), more)
+        except EngineError:
+            log.exception("leg %s cannot be ended in order, and is dropped", self.id)
+            self._session.terminate(status)
         self._endpoint.soon()
 
     def happened(self, event: LegEvent) -> None:
