@@ -9,8 +9,8 @@ its time and the reordering window are over. The rules, in the order in which a 
 - Every other packet goes where its timestamp says, relative to the one before.
 - A timestamp that leads off the timeline (over a second behind, or further ahead than there is room) is
   a jump: the packet is laid like a first one.
-- What comes after its frame has been cut is late: dropped. If the newest packets stay late for 100 ms, the
-  network has become slower for good, and the next is laid like a first one.
+- What comes after its frame has been cut, or leaps though it is not the newest, is late: dropped. If the newest
+  packets stay late for 100 ms, the network has become slower for good, and the next is laid like a first one.
 - Over blocks of four seconds the *best* packet (the one that waited least on its way) is compared with the
   timeline. If the sender's clock and ours have drifted further apart than `EARLY_NS` or `TARDY_NS`, one frame
   is dropped or inserted. The two limits leave 36 ms, so two tracks of 20 ms packets never part by more than a
@@ -143,6 +143,8 @@ cdef inline void clock_lay(
     cdef int64_t begin = max(position, clock.emitted * FRAME)
     cdef int64_t end = min(position + count, clock.emitted * FRAME + size)
     cdef int32_t part
+    if begin >= end:
+        return
     payload += begin - position
     clock.end = max(clock.end, end)
     while begin < end:
@@ -205,6 +207,7 @@ cdef inline void clock_push(
     cdef int64_t position, ahead, frames
     cdef int64_t cut = clock.emitted * FRAME
     cdef bint newest = True
+    cdef bint off
     if count <= 0:
         return
     if not clock.laid or source != clock.source:
@@ -215,11 +218,12 @@ cdef inline void clock_push(
         newest = <int16_t>(sequence - clock.sequence) > 0
         position = clock.position + <int32_t>(timestamp - clock.timestamp)
         ahead = position * SAMPLE_NS - (now - clock.start)
+        off = ahead < -JUMP_NS or position + count > cut + <int64_t>clock.frames * FRAME
         if not newest:
-            if position + count <= cut:
+            if off or position + count <= cut:
                 clock.figures.late += 1
                 return
-        elif ahead < -JUMP_NS or position + count > cut + <int64_t>clock.frames * FRAME:
+        elif off:
             position = clock_afresh(clock, now)
             clock.figures.jumps += 1
         else:

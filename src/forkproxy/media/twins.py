@@ -124,11 +124,12 @@ class TrackClock:
             newest = _difference(sequence, self.sequence, 16) > 0
             position = self.position + _difference(timestamp, self.timestamp, 32)
             ahead = position * SAMPLE_NS - (now - self.start)
+            off = ahead < -1_000_000_000 or position + len(payload) > self.room.stop
             if not newest:
-                if position + len(payload) <= self.room.start:
+                if off or position + len(payload) <= self.room.start:
                     self.counts["late"] += 1
                     return
-            elif ahead < -1_000_000_000 or position + len(payload) > self.room.stop:
+            elif off:
                 position = self._jump(now)
             else:
                 corrected = self._drift(ahead, now)
