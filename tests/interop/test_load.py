@@ -45,8 +45,8 @@ async def test_a_thousand_calls_at_a_time_twice(tmp_path: Path) -> None:
             tmp_path / "proxy", bridge(callee.uri), legs=2 * CALLS, config={"log": {"level": "warning"}}
         ) as proxy,
     ):
-        before = await proxy.gauges()
         sockets = proxy.process.descriptors()
+        before = await proxy.gauges()
 
         assert await _round(proxy, callee, tmp_path / "first") == CALLS
         await asyncio.sleep(TIMERS)
@@ -68,9 +68,9 @@ async def test_a_thousand_calls_at_a_time_twice(tmp_path: Path) -> None:
 
 async def _held(proxy: Proxy, sockets: int, before: dict[str, float]) -> dict[str, float]:
     """What the proxy holds when all calls are over: nothing that it did not hold before the first."""
+    assert proxy.process.descriptors() == sockets  # before our own request below opens one more
     now = await proxy.gauges()
     left = {name: (before.get(name), value) for name, value in now.items() if value != before.get(name)}
     left.pop("forkproxy_sip_pool_bytes", None)
     assert not left, "not given back after the timers"
-    assert proxy.process.descriptors() == sockets
     return now
