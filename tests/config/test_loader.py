@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import trustme
-from pydantic import ValidationError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from forkproxy import config as configuration
 from forkproxy.config import Config, Ports
@@ -159,6 +163,15 @@ streams: {allow_ws: "yes"}
 """
 
 
+def keys(model: type[BaseModel] = Config) -> Iterator[tuple[str, Any]]:
+    """All keys of all sections."""
+    for name, field in model.model_fields.items():
+        yield field.alias or name, field
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from keys(inner)
+
+
 def test_ten_mistakes_are_found_at_once(check: Check) -> None:
     assert said(check(TEN_MISTAKES)) == [
         "2:34: #/sip/listen/1: tls:// is not in this version of forkproxy; udp:// and tcp:// are",
@@ -239,6 +252,16 @@ def test_ten_mistakes_are_found_at_once(check: Check) -> None:
         ("account: {auth_token: ''}", "#/account/auth_token: must not be empty"),
         ("streams: {ca_file: nope.pem}", "1:20: #/streams/ca_file: 'nope.pem' cannot be read: No such file"),
         ("streams: {ca_file: flow.json}", "'flow.json' holds no certificate in PEM's form"),
+        (
+            "streams: {ca_file: ~no-such-user/ca.pem}",
+            "#/streams/ca_file: '~no-such-user/ca.pem' cannot be read",
+        ),
+        ("streams: {ca_file: ''}", "#/streams/ca_file: '' cannot be read: Is a directory"),
+        (
+            "flows: {default: ~no-such-user/flow.json}",
+            "#/flows/default: '~no-such-user/flow.json' cannot be read",
+        ),
+        ('flows: {default: "a\\0b"}', "#/flows/default: 'a\\x00b' cannot be read"),
         ("streams: {buffer: 0}", "1:19: #/streams/buffer: must"),
         ("api: {listen: 0.0.0.0}", "1:15: #/api/listen: has no port"),
         (
@@ -372,3 +395,37 @@ def test_instances_are_read_without_the_rest(write: Callable[[str], Path]) -> No
     found, problems = configuration.instances(path, {"P": "5"})
     assert sorted(found) == ["A", "websocket"]
     assert [problem.line for problem in problems] == [4, 5, 5]
+
+
+_SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 70_000),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=8),
+    st.sampled_from(
+        ["${A}", "${", "udp://127.0.0.1:5060", "+1*", "192.0.2.0/24", "archive", "flow.json", "~x/y"]
+    ),
+)
+_KEYS = [*sorted({name for name, _ in keys()}), "name", "type", "Archive_1", "default", "x"]
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.dictionaries(st.sampled_from(list(Config.model_fields)), _VALUES, max_size=5))
+def test_whatever_stands_there_ends_in_problems_with_places(flow: Path, data: dict[str, Any]) -> None:
+    path = flow.with_name("any.json")
+    path.write_text(json.dumps(data))
+    problems = configuration.check(path, {"A": "1"})
+    if any(not problem.warning for problem in problems):
+        with pytest.raises(ConfigError) as caught:
+            configuration.load(path, {"A": "1"})
+        assert list(caught.value.problems) == problems
+    else:
+        assert configuration.load(path, {"A": "1"}).warnings == tuple(problems)
+    assert all(problem.message and problem.path.startswith("#") for problem in problems)
+    assert all(problem.line for problem in problems)

@@ -28,7 +28,10 @@ def _resolve(path: Path | None, info: ValidationInfo) -> Path | None:
     if path is None or info.context is None:
         return path
     folder: Path = info.context["folder"]
-    return folder / path.expanduser()
+    try:
+        return folder / path.expanduser()
+    except RuntimeError:  # ~nobody: `checks` says so, with the other reasons that a file cannot be read
+        return path
 
 
 def _not_yet(value: object) -> bool:
