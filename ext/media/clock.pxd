@@ -9,7 +9,8 @@ its time and the reordering window are over. The rules, in the order in which a 
 - Every other packet goes where its timestamp says, relative to the one before.
 - A timestamp that leads off the timeline (over a second behind, or further ahead than there is room) is
   a jump: the packet is laid like a first one.
-- What comes after its frame has been cut, or leaps though it is not the newest, is late: dropped. If the newest
+- What comes after its frame has been cut, or leaps though it is not the newest, is late: dropped. If the
+newest
   packets stay late for 100 ms, the network has become slower for good, and the next is laid like a first one.
 - Over blocks of four seconds the *best* packet (the one that waited least on its way) is compared with the
   timeline. If the sender's clock and ours have drifted further apart than `EARLY_NS` or `TARDY_NS`, one frame
