@@ -10,8 +10,7 @@ its time and the reordering window are over. The rules, in the order in which a 
 - A timestamp that leads off the timeline (over a second behind, or further ahead than there is room) is
   a jump: the packet is laid like a first one.
 - What comes after its frame has been cut, or leaps though it is not the newest, is late: dropped. If the
-newest
-  packets stay late for 100 ms, the network has become slower for good, and the next is laid like a first one.
+  newest packets stay late for 100 ms, the network has become slower for good; the next is laid like a first.
 - Over blocks of four seconds the *best* packet (the one that waited least on its way) is compared with the
   timeline. If the sender's clock and ours have drifted further apart than `EARLY_NS` or `TARDY_NS`, one frame
   is dropped or inserted. The two limits leave 36 ms, so two tracks of 20 ms packets never part by more than a
