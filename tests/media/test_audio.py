@@ -52,7 +52,8 @@ def test_every_mu_law_code_survives() -> None:
 
 @given(st.integers(-32768, 32767))
 def test_mu_law_keeps_the_level(sample: int) -> None:
-    assert abs(decode_ulaw_sample(encode_ulaw_sample(sample)) - sample) <= max(4, abs(sample) // 16)
+    # half a step, and 8 where the first two segments meet (124); true of all 65,536 samples
+    assert abs(decode_ulaw_sample(encode_ulaw_sample(sample)) - sample) <= max(8, abs(sample) // 16)
 
 
 FORMATS = {
