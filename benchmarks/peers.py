@@ -13,7 +13,6 @@ from typing import Any
 
 import trustme
 
-from tests.support.processes import free_ports
 from tests.support.proxy import Proxy
 from tests.support.sip import Call, Phone, audio_address, audio_sdp
 
@@ -66,18 +65,18 @@ class Generator(_Helper):
 
     def __init__(self, folder: Path, calls: int) -> None:
         self.calls = calls
-        self.first = free_ports(calls * 4)[0]
+        self._ports: list[int] = []
         program = folder / "rtpload"
         subprocess.run(["cc", "-O2", "-o", program, HERE / "rtpload.c"], check=True)
-        super().__init__(program, str(calls), str(self.first))
+        super().__init__(program, str(calls))
 
     def port(self, call: int, *, callee: bool) -> int:
         """Where this party wants its RTP."""
-        return self.first + 4 * call + 2 * callee
+        return self._ports[2 * call + callee]
 
     async def __aenter__(self) -> Generator:
         await self.start()
-        assert await self.line() == "bound"
+        self._ports = [int(port) for port in (await self.line()).split()]
         pin(self.process.pid, [0])
         return self
 

@@ -1,11 +1,11 @@
 /* rtpload: two-party G.711 calls for a benchmark, and what became of their packets.
  *
- * usage: rtpload CALLS FIRST_PORT
+ * usage: rtpload CALLS
  *
- * Call c has two parties: the caller on FIRST_PORT + 4 c, the callee on FIRST_PORT + 4 c + 2, both on 127.0.0.1.
- * Standard input has one line for each party, "<the port that the party sends to>", in that order, and then
- * "start". It sends 50 packets a second for each party, the parties spread evenly over the 20 ms, until it reads
- * "stop" (or the end of the input), and then prints one line of JSON.
+ * Call c has two parties on 127.0.0.1: number 2 c, the caller, and 2 c + 1, the callee. It prints their ports, in
+ * order, on one line. Standard input has one line for each party, "<the port that the party sends to>", in that
+ * order, and then "start". It sends 50 packets a second for each party, the parties spread evenly over the 20 ms,
+ * until it reads "stop" (or the end of the input), and then prints one line of JSON.
  *
  * A payload starts with a stamp: "FP", two zero octets, the party, its packet's number, and the time of sending
  * (CLOCK_MONOTONIC, ns), so that whoever gets it can tell loss, reordering, misrouting and delay.
@@ -133,27 +133,30 @@ static double percentile(double share)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: rtpload CALLS FIRST_PORT\n");
+    if (argc != 2) {
+        fprintf(stderr, "usage: rtpload CALLS\n");
         return 2;
     }
-    uint32_t count = (uint32_t)atoi(argv[1]) * 2, first = (uint32_t)atoi(argv[2]);
+    uint32_t count = (uint32_t)atoi(argv[1]) * 2;
     struct party *parties = calloc(count, sizeof *parties);
     int epoll = epoll_create1(0);
     if (!parties || epoll < 0)
         die("start");
     for (uint32_t i = 0; i < count; i++) {
-        struct sockaddr_in local = loopback(first + 2 * i);
+        struct sockaddr_in local = loopback(0);
+        socklen_t length = sizeof local;
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), size = 1 << 18;
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-        if (fd < 0 || bind(fd, (struct sockaddr *)&local, sizeof local) < 0)
+        if (fd < 0 || bind(fd, (struct sockaddr *)&local, sizeof local) < 0
+            || getsockname(fd, (struct sockaddr *)&local, &length) < 0)
             die("bind");
+        printf("%u ", ntohs(local.sin_port));
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
             die("epoll");
         parties[i].fd = fd;
     }
-    puts("bound");
+    puts("");
     fflush(stdout);
 
     char line[64];
