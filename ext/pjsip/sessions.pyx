@@ -79,7 +79,7 @@ cdef class Session:
         cdef pjsip_tx_data *tdata = NULL
         cdef pj_str_t text
         cdef pj_str_t *phrase = NULL
-        if self.inv == NULL or (self.closing and not self.inv.state == PJSIP_INV_STATE_CONFIRMED):
+        if self.inv == NULL or self.closing:
             return
         self.closing = True
         if self.inv.state < PJSIP_INV_STATE_CONNECTING and self.inv.invite_tsx == NULL:
@@ -97,7 +97,7 @@ cdef class Session:
         the_engine.settle()
 
     cdef int say_bye(self, int status) except -1:
-        """A BYE that is the peer's own fault, and counts as its doing."""
+        """A BYE that nobody asked for now: the peer's own fault, or its 200 crossed our CANCEL."""
         cdef pjsip_tx_data *tdata = NULL
         self.bind()
         if pjsip_inv_end_session(self.inv, status, NULL, &tdata) == PJ_SUCCESS and tdata != NULL:
@@ -154,7 +154,7 @@ cdef class Session:
             pjsip_inv_terminate(self.inv, 503, True)
         elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.closing and self.answered:
             self.answered = 0
-            self.end(487)  # the 200 crossed our CANCEL
+            self.say_bye(487)  # the 200 crossed our CANCEL
         elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.remote_sdp is None:
             self.say_bye(NO_ANSWER)
         else:

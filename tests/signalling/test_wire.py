@@ -455,6 +455,17 @@ async def test_a_200_that_crosses_our_cancel_is_hung_up(stations: Stations) -> N
         assert heard.names == ["Progress", "Ended"]
 
 
+async def test_one_bye_is_enough(stations: Stations, phones: Phones) -> None:
+    alice, bob = await stations(), await phones("bob")
+    out, heard, call = await callee(alice, bob)
+    call.respond(200, "OK", sdp=GOOD)
+    await heard.first(Answered)
+    for _ in range(3):
+        out.hang_up()
+    await heard.first(Ended)
+    assert len({message.get("cseq") for message in call.requests if message.method == "BYE"}) == 1
+
+
 async def test_a_bye_that_nobody_answers_ends_the_leg(stations: Stations, phones: Phones) -> None:
     alice, bob = await stations(), await phones("bob")
     out, heard, call = await callee(alice, bob)

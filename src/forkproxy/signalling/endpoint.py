@@ -28,20 +28,12 @@ log = logging.getLogger(__name__)
 CLOSING = 2.0
 """Seconds that close() waits for the answers to its own BYEs and CANCELs."""
 COUNTED = (
-    *("calls_in", "calls_out", "refused", "refused_draining", "options", "methods_refused", "unacceptable"),
-    *(
-        "merged",
-        "too_many_hops",
-        "refreshed",
-        "reoffers_refused",
-        "unmatched",
-        "stray_requests",
-        "stray_responses",
-    ),
-    *("malformed_syntax", "malformed_header", "malformed_length", "malformed_oversize", "malformed_empty"),
-    *("malformed_sdp", "mended", "keepalives", "send_errors", "connections_refused", "connections_failed"),
-    *("connections_idle", "connections_stalled"),
-)
+    "calls_in", "calls_out", "refused", "refused_draining", "unacceptable", "merged", "too_many_hops",
+    "refreshed", "reoffers_refused", "options", "methods_refused", "unmatched", "stray_requests",
+    "stray_responses", "malformed_syntax", "malformed_header", "malformed_length", "malformed_oversize",
+    "malformed_empty", "malformed_sdp", "mended", "keepalives", "send_errors", "connections_refused",
+    "connections_failed", "connections_idle", "connections_stalled",
+)  # fmt: skip
 """The counters that only grow; docs/sip.md says what each means."""
 
 

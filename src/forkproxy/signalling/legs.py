@@ -80,14 +80,19 @@ class Leg:
                 self.state = "confirmed"
             case Ended():
                 self.state = "ended"
-        if self.on_event is None:
-            return
         try:
-            self.on_event(self, event)
+            if self.on_event is not None:
+                self.on_event(self, event)
         except Exception:
             log.exception("leg %s: the listener failed on %r", self.id, event)
             if not self.ended:
                 self.hang_up(500)
+        if self.ended:
+            # Nothing more will be said. Otherwise leg, session and listener would hold one another, and what
+            # a call used would be free only when Python looks for such circles, thousands of calls later.
+            self.on_event = None
+            if self._session is not None:
+                self._session.owner = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.state} {self.remote}>"
