@@ -410,6 +410,7 @@ class Call:
     def _check_over(self) -> None:
         if self.machine.finished and not self._over and not self._callees and not self.forks.active:
             self._over = True
+            self.forks.release()
             self._on_over(self)
 
     @property

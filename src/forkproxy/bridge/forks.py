@@ -106,6 +106,11 @@ class Forks:
         for key in list(self._open):
             self.close(key, reason)
 
+    def release(self) -> None:
+        """Every stream has ended and nothing more will be told: let go of the call, which holds us."""
+        self._post = lambda _event: None
+        self._on_idle = lambda: None
+
     async def closed(self) -> None:
         """Wait until every stream has ended; bounded by the runners' own time-outs."""
         await asyncio.gather(*(fork.runner.closed() for fork in list(self._open.values())))
