@@ -1,8 +1,11 @@
-# make demo    a forked call on this machine, and the page that shows it
-# make test    linters and tests
-# make lint    the linters alone
-# make bench   how fast it is
-# make clean   everything away that these have made
+# make demo       a forked call on this machine, and the page that shows it
+# make test       linters and tests
+# make lint       the linters alone
+# make bench      how fast it is
+# make test-asan  the tests of the native code, with AddressSanitizer and UBSan watching
+# make test-tsan  those of the relay, with ThreadSanitizer watching
+# make fuzz       chance inputs to the parsers, for FUZZ_SECONDS each (60)
+# make clean      everything away that these have made
 #
 # Each sets up .venv by itself, and again only when what is built has changed. PYTHON=python3.11 chooses the Python.
 
@@ -14,7 +17,7 @@ SOURCES := pyproject.toml setup.py tools/setup.sh $(wildcard ext/*/* plugins/*/p
 # What the build itself writes is no source of it.
 SOURCES := $(filter-out %.c,$(SOURCES))
 
-.PHONY: help demo test lint bench peers setup clean
+.PHONY: help demo test test-asan test-tsan fuzz lint bench peers setup clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -24,6 +27,15 @@ demo: .venv/.demo-done
 
 test: .venv/.dev-done peers
 	@tools/test.sh $(TESTS)
+
+test-asan: .venv/.dev-done peers
+	@tools/sanitize.sh address $(TESTS)
+
+test-tsan: .venv/.dev-done peers
+	@tools/sanitize.sh thread $(TESTS)
+
+fuzz: .venv/.dev-done
+	@tools/fuzz.sh $(FUZZ)
 
 lint: .venv/.dev-done
 	@tools/lint.sh

@@ -1,6 +1,7 @@
 """Builds the extensions; everything else about the package is in pyproject.toml.
 
-FORKPROXY_SANITIZE=1 compiles them with AddressSanitizer and UBSan, FORKPROXY_DEBUG=1 without optimisation.
+FORKPROXY_SANITIZE=address compiles them with AddressSanitizer and UBSan, =thread with ThreadSanitizer (see
+tools/sanitize.sh), FORKPROXY_DEBUG=1 without optimisation.
 """
 
 import os
@@ -13,9 +14,13 @@ FLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"
 LINK: list[str] = []
 if os.environ.get("FORKPROXY_DEBUG"):
     FLAGS = ["-std=gnu11", "-O0", "-g", "-Wall"]
-if os.environ.get("FORKPROXY_SANITIZE"):
-    FLAGS += ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
-    LINK += ["-fsanitize=address,undefined"]
+SANITIZERS = {
+    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "thread": ["-fsanitize=thread", "-Wno-tsan"],  # it does not know fences, which only the ring's reader needs
+}
+if sanitize := os.environ.get("FORKPROXY_SANITIZE"):
+    FLAGS += ["-g", "-O1", "-fno-omit-frame-pointer", *SANITIZERS[sanitize]]
+    LINK += SANITIZERS[sanitize]
 
 PJSIP = [
     *(f"ext/pjsip/{name}.h" for name in ("abi", "functions", "network")),

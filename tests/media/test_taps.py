@@ -127,7 +127,10 @@ async def test_a_prompts_end_is_told_once(engine: MediaEngine, phone: Make) -> N
     ends: list[str] = []
     a.play(frame(1), on_done=lambda: ends.append("first"))
     a.play(frame(2) * 2, loops=2, on_done=lambda: ends.append("second"))
-    packets = [(await alice.receive())[12:] for _ in range(4)]
+    # The first prompt may have got a packet out before it was replaced.
+    packets = [first] if (first := (await alice.receive())[12:]) == frame(2) else []
+    while len(packets) < 4:
+        packets.append((await alice.receive())[12:])
     await alice.silence()
     assert packets == [frame(2)] * 4
     assert ends == ["second"]
