@@ -61,6 +61,33 @@ cdef struct Snapshot:
     Address source
 
 
+cdef struct Totals:
+    # What a worker's legs have counted, those that are closed included, and what it holds.
+    uint64_t counts[COUNTS]
+    uint64_t wakeups
+    int32_t guards
+    int32_t rings
+
+
+cdef inline void worker_totals(Worker *worker, Totals *to) noexcept nogil:
+    """Add a worker's part."""
+    cdef int32_t i
+    cdef int n
+    cdef Leg *leg
+    worker_lock(worker)
+    to.wakeups += worker.wakeups
+    to.rings += worker.rings
+    for n in range(COUNTS):
+        to.counts[n] += worker.closed[n]
+    for i in range(worker.slot_count):
+        leg = worker.slots[i].leg
+        if leg != NULL:
+            to.guards += leg.guard >= 0
+            for n in range(COUNTS):
+                to.counts[n] += leg.counts[n]
+    worker_unlock(worker)
+
+
 cdef inline bint leg_enter(Worker *worker, Leg *leg) noexcept nogil:
     """False: no memory or no watch is left."""
     worker_lock(worker)

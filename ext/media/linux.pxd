@@ -105,6 +105,21 @@ cdef extern from *:
     static inline void fence(void) {
         __atomic_thread_fence(__ATOMIC_ACQ_REL);
     }
+    /* Copies that another thread may be in the middle of: whoever reads finds out afterwards. */
+    static inline void put_words(uint64_t *shared, const void *from, int count) {
+        uint64_t word;
+        for (int i = 0; i < count; i++) {
+            __builtin_memcpy(&word, (const char *)from + 8 * i, 8);
+            __atomic_store_n(shared + i, word, __ATOMIC_RELAXED);
+        }
+    }
+    static inline void get_words(void *to, const uint64_t *shared, int count) {
+        uint64_t word;
+        for (int i = 0; i < count; i++) {
+            word = __atomic_load_n(shared + i, __ATOMIC_RELAXED);
+            __builtin_memcpy((char *)to + 8 * i, &word, 8);
+        }
+    }
     static inline int name_thread(pthread_t thread, const char *name) {
         return pthread_setname_np(thread, name);
     }
@@ -113,6 +128,8 @@ cdef extern from *:
     void store_release(uint64_t *word, uint64_t value) nogil
     uint64_t exchange(uint64_t *word, uint64_t value) nogil
     void fence() nogil
+    void put_words(uint64_t *shared, const void *source, int count) nogil
+    void get_words(void *to, const uint64_t *shared, int count) nogil
     int name_thread(pthread_t thread, const char *name) nogil
 
 

@@ -36,7 +36,7 @@ from media.linux cimport (
     write,
 )
 from media.path cimport leg_play, leg_rtcp, leg_rtp
-from media.ring cimport INBOUND, OUTBOUND, Pair, ring_publish, ring_slot
+from media.ring cimport INBOUND, OUTBOUND, Pair, ring_write
 from media.worker cimport (
     AT_RTCP,
     AT_RTP,
@@ -144,13 +144,12 @@ cdef inline void worker_sweep(
 
 cdef inline bint cut_frames(Tapped *tapped, int64_t window_ns, int64_t now) noexcept nogil:
     """Move the frames whose time is up to the ring. True: there were any."""
-    cdef Pair *pair
+    cdef Pair pair
     cdef bint any = False
     while clock_due(&tapped.tracks[INBOUND], window_ns) <= now:
-        pair = ring_slot(tapped.ring)
         pair.flags[INBOUND] = clock_cut(&tapped.tracks[INBOUND], pair.payload[INBOUND])
         pair.flags[OUTBOUND] = clock_cut(&tapped.tracks[OUTBOUND], pair.payload[OUTBOUND])
-        ring_publish(tapped.ring)
+        ring_write(tapped.ring, &pair)
         any = True
     return any
 

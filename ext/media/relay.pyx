@@ -19,6 +19,7 @@ from media.clock cimport FLAG_CONCEALED, FLAG_RECEIVED, FRAME_NS
 from media.control cimport (
     Remote,
     Snapshot,
+    Totals,
     leg_enter,
     leg_leave,
     leg_set_remote,
@@ -30,6 +31,7 @@ from media.control cimport (
     leg_untap,
     legs_join,
     legs_part,
+    worker_totals,
 )
 from media.g711 cimport g711_fill_tables
 from media.leg cimport COUNTS, MAX_HOSTS, Leg, Playback, Tapped, tapped_free, tapped_new
@@ -45,7 +47,17 @@ from media.linux cimport (
     store_release,
 )
 from media.loop cimport worker_start
-from media.ring cimport FRAME, INBOUND, OUTBOUND, RING_SLOTS, Pair, Ring, ring_copy, ring_first
+from media.ring cimport (
+    FRAME,
+    INBOUND,
+    OUTBOUND,
+    PAIR_WORDS,
+    RING_SLOTS,
+    Pair,
+    Ring,
+    ring_copy,
+    ring_first,
+)
 from media.worker cimport TICK_NS, Worker, worker_close, worker_open
 
 from forkproxy.model import Frame as _Frame
@@ -61,6 +73,7 @@ COUNT_NAMES = (
 )
 """What a leg counts, in leg.pxd's order."""
 assert len(COUNT_NAMES) == COUNTS
+assert sizeof(Pair) == 8 * PAIR_WORDS
 
 cdef tuple TRACKS = (_Track.INBOUND, _Track.OUTBOUND)
 cdef uint32_t last_serial = 1
@@ -193,27 +206,19 @@ cdef class Relay:
 
     def counters(self):
         """Totals of all legs that are or were, by name, and what stands open."""
-        cdef RelayLeg leg
-        cdef uint64_t total[COUNTS]
-        cdef uint64_t wakeups = self.ended_wakeups
-        cdef int i, n
-        cdef int guards = 0
-        cdef int rings = 0
-        memcpy(total, self.ended, sizeof(total))
-        for i in range(self.threads if self.workers != NULL else 0):
-            rings += self.workers[i].rings
-            wakeups += self.workers[i].wakeups
-            for n in range(COUNTS):
-                total[n] += self.workers[i].closed[n]
-        for leg in self.legs:
-            guards += leg.c.guard >= 0
-            for n in range(COUNTS):
-                total[n] += leg.c.counts[n]
-        result = {name: total[n] for n, name in enumerate(COUNT_NAMES)}
+        cdef Totals totals
+        cdef int i
+        memset(&totals, 0, sizeof(Totals))
+        totals.wakeups = self.ended_wakeups
+        memcpy(totals.counts, self.ended, sizeof(self.ended))
+        with nogil:
+            for i in range(self.threads if self.workers != NULL else 0):
+                worker_totals(&self.workers[i], &totals)
+        result = {name: totals.counts[n] for n, name in enumerate(COUNT_NAMES)}
         result.update(
-            legs=len(self.legs), sockets=2 * len(self.legs) + guards, taps=len(self.taps), rings=rings,
-            playbacks=len(self.playbacks), wakeups=wakeups, frames_lost=self.frames_lost,
-            callbacks_failed=self.callbacks_failed,
+            legs=len(self.legs), sockets=2 * len(self.legs) + totals.guards, taps=len(self.taps),
+            rings=totals.rings, playbacks=len(self.playbacks), wakeups=totals.wakeups,
+            frames_lost=self.frames_lost, callbacks_failed=self.callbacks_failed,
         )
         return result
 

@@ -2,41 +2,40 @@
 
 One writer (the relay thread), many readers (the event loop's thread), no lock: the writer publishes `written`
 after a slot is whole; a reader copies a slot and then looks whether the writer has come round to it
-meanwhile. A reader that is overtaken loses its own frames and can tell how many.
+meanwhile. A reader that is overtaken loses its own frames and can tell how many. Since the two may meet in a
+slot, both go through it in atomic words.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
 
-from media.linux cimport fence, load_acquire, store_release
+from media.linux cimport fence, get_words, load_acquire, put_words, store_release
 
 cdef enum:
     FRAME = 160          # samples, and octets of mu-law
     RING_SLOTS = 128     # 2.56 s: how long the event loop may stand still before frames are lost
     INBOUND = 0
     OUTBOUND = 1
+    PAIR_WORDS = 41      # of a Pair, in the ring
 
 cdef struct Pair:
     # Both tracks of one 20 ms.
     uint8_t flags[2]
     uint8_t payload[2][FRAME]
+    uint8_t unused[6]    # to whole words
 
 cdef struct Ring:
     uint64_t written     # pairs ever written; pair n lies in slot n % RING_SLOTS
-    Pair slots[RING_SLOTS]
+    uint64_t slots[RING_SLOTS][PAIR_WORDS]
 
 
 cdef inline Ring *ring_new() noexcept nogil:
     return <Ring *>calloc(1, sizeof(Ring))
 
 
-cdef inline Pair *ring_slot(Ring *ring) noexcept nogil:
-    """Where the writer puts the next pair before it publishes it."""
-    return &ring.slots[ring.written % RING_SLOTS]
-
-
-cdef inline void ring_publish(Ring *ring) noexcept nogil:
+cdef inline void ring_write(Ring *ring, const Pair *pair) noexcept nogil:
+    """Publish the next pair."""
+    put_words(ring.slots[ring.written % RING_SLOTS], pair, PAIR_WORDS)
     store_release(&ring.written, ring.written + 1)
     fence()  # what is written into the next slot must not be seen before the count that gives that slot up
 
@@ -48,7 +47,7 @@ cdef inline uint64_t ring_first(Ring *ring, uint64_t written) noexcept nogil:
 
 cdef inline bint ring_copy(Ring *ring, uint64_t number, Pair *to) noexcept nogil:
     """Copy a published pair. False: the writer overtook the reader, `to` is torn."""
-    memcpy(to, &ring.slots[number % RING_SLOTS], sizeof(Pair))
+    get_words(to, ring.slots[number % RING_SLOTS], PAIR_WORDS)
     fence()
     return number >= ring_first(ring, load_acquire(&ring.written))
 

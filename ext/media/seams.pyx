@@ -37,8 +37,7 @@ from media.ring cimport (
     ring_first,
     ring_free,
     ring_new,
-    ring_publish,
-    ring_slot,
+    ring_write,
 )
 from media.rtcp cimport RtcpMap, rtcp_check, rtcp_translate
 from media.rtp cimport RTP_OK, Rtp, rtp_parse, rtp_rewrite
@@ -177,8 +176,9 @@ cdef class FrameRing:
         ring_free(self.c)
 
     def write(self, int octet):
-        memset(ring_slot(self.c).payload[INBOUND], octet, FRAME)
-        ring_publish(self.c)
+        cdef Pair pair
+        memset(&pair, octet, sizeof(Pair))
+        ring_write(self.c, &pair)
 
     @property
     def first(self):
