@@ -16,7 +16,7 @@ if os.environ.get("FORKPROXY_DEBUG"):
     FLAGS = ["-std=gnu11", "-O0", "-g", "-Wall"]
 SANITIZERS = {
     "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
-    "thread": ["-fsanitize=thread", "-Wno-tsan"],  # it does not know fences, which only the ring's reader needs
+    "thread": ["-fsanitize=thread", "-Wno-tsan"],  # the warning is about fences; only the ring has one
 }
 if sanitize := os.environ.get("FORKPROXY_SANITIZE"):
     FLAGS += ["-g", "-O1", "-fno-omit-frame-pointer", *SANITIZERS[sanitize]]

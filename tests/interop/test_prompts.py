@@ -6,6 +6,7 @@ import asyncio
 import random
 import struct
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 from forkproxy.media.audio import decode_ulaw
@@ -28,9 +29,18 @@ def mulaw_wav(audio: bytes) -> bytes:
     )
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that within five seconds")
+
+
 async def test_a_prompt_then_a_named_connector_then_the_callee(tmp_path: Path) -> None:
     rng = random.Random(2)
     prompt = rng.randbytes(160 * 40)
+    breath = rng.randbytes(160)
     said = {name: [rng.randbytes(160) for _ in range(50)] for name in ("alice", "bob")}
     folder = tmp_path / "proxy"
     folder.mkdir()
@@ -72,6 +82,11 @@ async def test_a_prompt_then_a_named_connector_then_the_callee(tmp_path: Path) -
             assert prompt in heard
             await taken.accept()
             assert taken.rtp is not None
+            # The proxy connects the two an instant after it has acknowledged the answer. What is said before
+            # that is not forwarded; so the callee breathes first.
+            taken.rtp.talk(breath)
+            await until(lambda: call.rtp is not None and call.rtp.received[-1].payload == breath)
+            await taken.rtp.hush()
             async with asyncio.TaskGroup() as group:
                 group.create_task(call.rtp.play(said["alice"]))
                 group.create_task(taken.rtp.play(said["bob"]))
