@@ -55,6 +55,8 @@ cdef enum Lock:
 cdef enum:
     MAX_HOSTS = 2
     NO_ROUTE = 0xFF
+    MOST_PACKETS = 128       # taken from a phone in FLOOD_NS: it sends one to four, after a stall many
+    FLOOD_NS = 20000000
 
 cdef enum:
     # What a leg counts; relay.pyx gives the names.
@@ -76,6 +78,7 @@ cdef enum:
     STRAGGLER                # belonged to a source that is over
     SEND_ERROR
     LOCKS                    # times that a source was learned
+    FLOODED                  # more than a phone can have to say
     COUNTS
 
 cdef struct Port:
@@ -137,6 +140,8 @@ cdef struct Leg:
     Playback *playing
     Leg *play_previous
     Leg *play_next
+    int64_t flood            # the FLOOD_NS that `flood_packets` have come in
+    int32_t flood_packets
     uint64_t counts[COUNTS]
     ClockFigures figures[2]  # of the tracks, from taps that are closed
 
@@ -220,6 +225,22 @@ cdef inline Lock leg_judge(Leg *leg, const Port *port, const Address *source) no
     if port == &leg.rtcp and leg.rtp.lock and same_host(source, &leg.rtp.source):
         return BY_HOST
     return OPEN
+
+
+cdef inline bint leg_flooded(Leg *leg, int64_t now) noexcept nogil:
+    """Account for a packet from whom the leg believes; True: it is one too many and dropped.
+
+    A phone gone mad, or somebody who can forge its address, then costs the worker a read per packet and no
+    more, and the other phone's link next to nothing.
+    """
+    if now // FLOOD_NS != leg.flood:
+        leg.flood = now // FLOOD_NS
+        leg.flood_packets = 0
+    leg.flood_packets += 1
+    if leg.flood_packets <= MOST_PACKETS:
+        return False
+    leg.counts[FLOODED] += 1
+    return True
 
 
 cdef inline bint port_learns(const Port *port, const Address *source, Lock belief) noexcept nogil:

@@ -88,7 +88,7 @@ cdef inline void read_rtp(Leg *leg, uint8_t *buffer, int32_t most, int64_t now) 
             leg_rtp(leg, buffer, <int32_t>size, &source, now)
 
 
-cdef inline void read_rtcp(Leg *leg, uint8_t *buffer) noexcept nogil:
+cdef inline void read_rtcp(Leg *leg, uint8_t *buffer, int64_t now) noexcept nogil:
     cdef Sockaddr from_
     cdef socklen_t length = sizeof(Sockaddr)
     cdef Address source
@@ -97,7 +97,7 @@ cdef inline void read_rtcp(Leg *leg, uint8_t *buffer) noexcept nogil:
         leg.counts[MALFORMED_RTCP] += 1
     elif size >= 0:
         address_read(&source, &from_)
-        leg_rtcp(leg, buffer, <int32_t>size, &source)
+        leg_rtcp(leg, buffer, <int32_t>size, &source, now)
 
 
 cdef inline void read_guard(Leg *leg, uint8_t *buffer, int64_t now) noexcept nogil:
@@ -209,7 +209,7 @@ cdef inline void worker_handle(
         if key & 3 == AT_RTP:
             read_rtp(leg, buffer, most, now)
         else:
-            read_rtcp(leg, buffer)
+            read_rtcp(leg, buffer, now)
 
 
 cdef inline void *worker_run(void *argument) noexcept nogil:

@@ -35,6 +35,7 @@ from media.leg cimport (
     Lock,
     Playback,
     Port,
+    leg_flooded,
     leg_hear_one,
     leg_judge,
     leg_sendable,
@@ -79,7 +80,9 @@ cdef inline void leg_send(Leg *leg, Port *port, const uint8_t *p, int32_t size) 
         leg.counts[RTCP_OUT] += 1
 
 
-cdef inline void leg_rtcp(Leg *leg, uint8_t *p, int32_t size, const Address *source) noexcept nogil:
+cdef inline void leg_rtcp(
+    Leg *leg, uint8_t *p, int32_t size, const Address *source, int64_t now
+) noexcept nogil:
     """One packet from the RTCP port; `source` NULL: from the RTP port (RFC 5761), whose source has been
     checked."""
     cdef Lock belief = OPEN
@@ -89,6 +92,8 @@ cdef inline void leg_rtcp(Leg *leg, uint8_t *p, int32_t size, const Address *sou
         belief = leg_judge(leg, &leg.rtcp, source)
         if belief == OPEN:
             leg.counts[UNKNOWN_SOURCE if leg.negotiated else NOT_NEGOTIATED] += 1
+            return
+        if leg_flooded(leg, now):
             return
     if not rtcp_check(p, size):
         leg.counts[MALFORMED_RTCP] += 1
@@ -169,9 +174,11 @@ cdef inline void leg_rtp(
         if belief == OPEN:
             leg.counts[UNKNOWN_SOURCE if leg.negotiated else NOT_NEGOTIATED] += 1
             return
+    if leg_flooded(leg, now):
+        return
     fault = rtp_parse(p, size, &rtp)
     if fault == RTP_IS_RTCP and leg.rtp.lock != OPEN:
-        leg_rtcp(leg, p, size, NULL)
+        leg_rtcp(leg, p, size, NULL, now)
         return
     if fault != RTP_OK:
         leg.counts[MALFORMED] += 1

@@ -64,6 +64,7 @@ def summary(figures: LegFigures) -> str:
         "malformed": figures.malformed,
         "unknown_source": figures.unknown_source,
         "unknown_payload": figures.unknown_payload,
+        "flooded": figures.flooded,
         "send_errors": figures.send_errors,
     }
     parts = [f"in {figures.packets_in}", f"out {figures.packets_out}", f"jitter {figures.jitter_ms:.1f} ms"]

@@ -35,6 +35,7 @@ _COUNTERS = {
     "straggler": "dropped_straggler",
     "send_error": "dropped_send_error",
     "locks": "sources_learned",
+    "flooded": "dropped_flooded",
     "sockets": "ports",
     "frames_lost": "frames_dropped",
     "callbacks_failed": "callback_errors",

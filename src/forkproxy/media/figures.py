@@ -70,6 +70,8 @@ class LegFigures:
     """Not forwarded: belonged to a source that another had replaced already."""
     send_errors: int
     """The kernel refused to send."""
+    flooded: int
+    """Dropped: more than a phone can have to say, over 128 packets in 20 ms."""
     source: Address | None
     """From where packets come, once that has been learned."""
     idle: float | None
@@ -112,6 +114,7 @@ class LegFigures:
             replaced=raw["replaced"],
             stragglers=raw["straggler"],
             send_errors=raw["send_error"],
+            flooded=raw["flooded"],
             source=source,
             idle=None if raw["idle_ns"] is None else raw["idle_ns"] / 1e9,
             inbound=TrackFigures(**raw["inbound"]),
