@@ -71,7 +71,7 @@ cdef inline int32_t rtcp_translate(uint8_t *p, int32_t size, const RtcpMap *map)
         length = 4 * (read16(p + at + 2) + 1)
         count = p[at] & 0x1F
         if p[at + 1] == RTCP_BYE:
-            return at
+            return at if at >= RTCP_HEADER else 0
         if length >= 8 and (p[at + 1] != RTCP_SDES or count):
             write32(p + at + 4, map.sender)
         block = at + 8

@@ -18,6 +18,7 @@ from media.clock cimport (
     clock_push,
     clock_skip,
 )
+from media.fuzzed cimport fuzzed
 from media.g711 cimport (
     alaw_encode,
     alaw_linear,
@@ -58,6 +59,18 @@ G711 = {
     "ulaw_alaw": [ulaw_alaw[code] for code in range(256)],
     "alaw_ulaw": [alaw_ulaw[code] for code in range(256)],
 }
+
+
+FUZZED = ("rtp", "rtcp", "clock", "path")
+"""What `fuzz` knows, in fuzzed.pxd's order."""
+
+
+def fuzz(str target, bytes octets):
+    """0, or the number of a claim about `target` that these octets break (see fuzzed.pxd)."""
+    cdef uint8_t *copy = exact_copy(octets)
+    cdef int broken = fuzzed(FUZZED.index(target), copy, len(octets))
+    free(copy)
+    return broken
 
 
 def encode_ulaw(int sample):

@@ -165,11 +165,15 @@ async def two_bad_links(engine: MediaEngine, phone: Callable[..., Phone], second
         assert counted.duplicate == len(came[track]) - len(arrived)
         assert counted.lost == last - first + 1 - len(arrived)
         assert counted.reordered > 0
-        # Every word whose packets all came is on the track.
+        # Every word whose packets all came is on the track, unless a frame has just been inserted or left out
+        # there, or the machine was so busy that packets came late.
+        kept = a.figures().inbound if track is Track.INBOUND else a.figures().outbound
+        spoilt = kept.inserted + kept.dropped + kept.late + kept.jumps
         near = {
             second: [packet.sequence for packet in sent[track] if abs(packet.at - second * SECOND) <= 60 * MS]
             for second in range(1, seconds - 1)
         }
         whole = {second for second, packets in near.items() if arrived.issuperset(packets)}
         assert len(whole) >= 3
-        assert whole <= words(b"".join(frame.payload for frame in frames), seconds, 900).keys()
+        found = words(b"".join(frame.payload for frame in frames), seconds, 900).keys()
+        assert len(whole - found) <= spoilt
