@@ -88,6 +88,8 @@ cdef struct Port:
     Lock lock
     Sockaddr to              # where packets go: the source, or what was signalled as long as there is none
     socklen_t to_length
+    int64_t flood            # the FLOOD_NS that `flood_packets` have come in
+    int32_t flood_packets
 
 cdef struct Playback:
     const uint8_t *audio     # mu-law
@@ -140,8 +142,6 @@ cdef struct Leg:
     Playback *playing
     Leg *play_previous
     Leg *play_next
-    int64_t flood            # the FLOOD_NS that `flood_packets` have come in
-    int32_t flood_packets
     uint64_t counts[COUNTS]
     ClockFigures figures[2]  # of the tracks, from taps that are closed
 
@@ -227,17 +227,17 @@ cdef inline Lock leg_judge(Leg *leg, const Port *port, const Address *source) no
     return OPEN
 
 
-cdef inline bint leg_flooded(Leg *leg, int64_t now) noexcept nogil:
+cdef inline bint leg_flooded(Leg *leg, Port *port, int64_t now) noexcept nogil:
     """Account for a packet from whom the leg believes; True: it is one too many and dropped.
 
     A phone gone mad, or somebody who can forge its address, then costs the worker a read per packet and no
     more, and the other phone's link next to nothing.
     """
-    if now // FLOOD_NS != leg.flood:
-        leg.flood = now // FLOOD_NS
-        leg.flood_packets = 0
-    leg.flood_packets += 1
-    if leg.flood_packets <= MOST_PACKETS:
+    if now // FLOOD_NS != port.flood:
+        port.flood = now // FLOOD_NS
+        port.flood_packets = 0
+    port.flood_packets += 1
+    if port.flood_packets <= MOST_PACKETS:
         return False
     leg.counts[FLOODED] += 1
     return True

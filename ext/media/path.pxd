@@ -93,7 +93,7 @@ cdef inline void leg_rtcp(
         if belief == OPEN:
             leg.counts[UNKNOWN_SOURCE if leg.negotiated else NOT_NEGOTIATED] += 1
             return
-        if leg_flooded(leg, now):
+        if leg_flooded(leg, &leg.rtcp, now):
             return
     if not rtcp_check(p, size):
         leg.counts[MALFORMED_RTCP] += 1
@@ -174,7 +174,7 @@ cdef inline void leg_rtp(
         if belief == OPEN:
             leg.counts[UNKNOWN_SOURCE if leg.negotiated else NOT_NEGOTIATED] += 1
             return
-    if leg_flooded(leg, now):
+    if leg_flooded(leg, &leg.rtp, now):
         return
     fault = rtp_parse(p, size, &rtp)
     if fault == RTP_IS_RTCP and leg.rtp.lock != OPEN:

@@ -130,7 +130,7 @@ METRICS: dict[str, Metric] = {
     ),
     "rtp_dropped_held": _counter("Packets not forwarded: the negotiated direction forbids it."),
     "rtp_dropped_replaced": _counter("Packets not forwarded: a prompt was being played instead."),
-    "rtp_dropped_flooded": _counter("Packets beyond 128 in 20 ms from one phone."),
+    "rtp_dropped_flooded": _counter("Packets beyond 128 in 20 ms on one port."),
     "rtp_dropped_straggler": _counter("Packets not forwarded: another source had already taken over."),
     "rtp_dropped_send_error": _counter("Packets that the kernel refused to send."),
     "rtp_frames_dropped": _counter("Frames of 20 ms that taps lost because they were fetched too late."),
