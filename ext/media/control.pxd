@@ -65,6 +65,7 @@ cdef struct Totals:
     # What a worker's legs have counted, those that are closed included, and what it holds.
     uint64_t counts[COUNTS]
     uint64_t wakeups
+    uint64_t events_lost
     int32_t guards
     int32_t rings
 
@@ -76,6 +77,7 @@ cdef inline void worker_totals(Worker *worker, Totals *to) noexcept nogil:
     cdef Leg *leg
     worker_lock(worker)
     to.wakeups += worker.wakeups
+    to.events_lost += worker.events.lost
     to.rings += worker.rings
     for n in range(COUNTS):
         to.counts[n] += worker.closed[n]

@@ -19,6 +19,7 @@ from media.clock cimport (
     clock_open,
     figures_add,
 )
+from media.events cimport EventQueue, events_notify, events_put
 from media.linux cimport (
     AF_UNSPEC,
     EPOLL_CTL_ADD,
@@ -112,6 +113,7 @@ cdef struct Tapped:
 
 cdef struct Leg:
     uint32_t slot            # in the worker's table
+    EventQueue *events       # the worker's
     int guards               # the worker's epoll of guards,
     uint64_t guard_key       # and what it calls this leg's
     uint32_t serial          # never given twice
@@ -144,6 +146,12 @@ cdef struct Leg:
     Leg *play_next
     uint64_t counts[COUNTS]
     ClockFigures figures[2]  # of the tracks, from taps that are closed
+
+
+cdef inline void leg_tell(Leg *leg, uint32_t kind, int64_t a, int64_t b, int64_t c) noexcept nogil:
+    """Tell the event loop something about the leg; it comes out at `RelayLeg.on_event`."""
+    if events_put(leg.events, leg.serial, kind, a, b, c):
+        events_notify(leg.events)
 
 
 cdef inline void port_aim(Port *port, const Address *at, int family) noexcept nogil:

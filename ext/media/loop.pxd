@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from media.address cimport Address, Sockaddr, address_read
 from media.clock cimport clock_cut, clock_due
+from media.events cimport events_notify
 from media.leg cimport MALFORMED, MALFORMED_RTCP, UNKNOWN_SOURCE, Leg, Tapped
 from media.linux cimport (
     EAGAIN,
@@ -16,7 +17,6 @@ from media.linux cimport (
     epoll_pwait2,
     epoll_wait,
     errno,
-    exchange,
     getsockopt,
     load_acquire,
     monotonic_ns,
@@ -33,7 +33,6 @@ from media.linux cimport (
     socklen_t,
     store_release,
     timespec,
-    write,
 )
 from media.path cimport leg_play, leg_rtcp, leg_rtp
 from media.ring cimport INBOUND, OUTBOUND, Pair, ring_write
@@ -163,7 +162,6 @@ cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
     cdef Leg *leg
     cdef Leg *following
     cdef bint any = False
-    cdef uint64_t one = 1
     while at <= tick:
         tapped = worker.buckets[at % BUCKETS]
         while tapped != NULL:
@@ -180,8 +178,8 @@ cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
             leg.playing = NULL
             any = True
         leg = following
-    if any and exchange(worker.notified, 1) == 0:
-        write(worker.notify, &one, sizeof(one))
+    if any:
+        events_notify(&worker.events)
 
 
 cdef inline bint is_ticking(const Worker *worker) noexcept nogil:

@@ -33,6 +33,7 @@ from media.control cimport (
     legs_part,
     worker_totals,
 )
+from media.events cimport Event, events_take
 from media.g711 cimport g711_fill_tables
 from media.leg cimport COUNTS, MAX_HOSTS, Leg, Playback, Tapped, tapped_free, tapped_new
 from media.linux cimport (
@@ -105,11 +106,12 @@ cdef class Relay:
     cdef int event
     cdef uint64_t notified
     cdef readonly int window_ms
-    cdef set legs
+    cdef dict legs               # by serial
     cdef list taps
     cdef list playbacks
     cdef object failed
     cdef uint64_t ended_wakeups
+    cdef uint64_t ended_events_lost
     cdef uint64_t ended[COUNTS]  # what was counted by workers that are gone
     cdef readonly uint64_t frames_lost
     cdef readonly uint64_t callbacks_failed
@@ -119,7 +121,7 @@ cdef class Relay:
         cdef int i
         self.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         self.window_ms = window_ms
-        self.legs = set()
+        self.legs = {}
         self.taps = []
         self.playbacks = []
         self.failed = failed
@@ -141,6 +143,7 @@ cdef class Relay:
                 for i in range(self.threads):
                     worker_close(&self.workers[i])
                     self.ended_wakeups += self.workers[i].wakeups
+                    self.ended_events_lost += self.workers[i].events.lost
                     for n in range(COUNTS):
                         self.ended[n] += self.workers[i].closed[n]
             free(self.workers)
@@ -160,7 +163,7 @@ cdef class Relay:
     def close(self):
         """Close all legs and end the threads. Nothing may be called afterwards."""
         cdef RelayLeg leg
-        for leg in list(self.legs):
+        for leg in list(self.legs.values()):
             leg.close()
         self.shut()
 
@@ -179,20 +182,36 @@ cdef class Relay:
         return best
 
     def dispatch(self):
-        """Hand new frames to the taps, one batch each, and ends of prompts to whoever waits for them."""
+        """Hand new frames to the taps, one batch each, and events and ends of prompts to whoever waits for
+        them."""
         cdef uint64_t ignored
         cdef RelayTap tap
         cdef RelayPlayback playback
+        cdef RelayLeg leg
         read(self.event, &ignored, sizeof(ignored))
         store_release(&self.notified, 0)
         for tap in self.taps.copy():
             if tap.tapped != NULL and load_acquire(&tap.tapped.ring.written) > tap.cursor:
                 self.call(tap.on_frames, tap.collect())
+        for serial, event in self.take_events():
+            leg = self.legs.get(serial)
+            if leg is not None and leg.on_event is not None:
+                self.call(leg.on_event, event)
         for playback in self.playbacks.copy():
             if playback.leg is not None and load_acquire(&playback.c.done):
                 playback.leave()
                 if playback.on_done is not None:
                     self.call(playback.on_done, None)
+
+    cdef list take_events(self):
+        """What the workers have told, each as a leg's serial and (kind, a, b, c)."""
+        cdef list events = []
+        cdef Event event
+        cdef int i
+        for i in range(self.threads if self.workers != NULL else 0):
+            while events_take(&self.workers[i].events, &event):
+                events.append((event.leg, (event.kind, event.a, event.b, event.c)))
+        return events
 
     cdef int call(self, object callback, object argument) except -1:
         try:
@@ -211,6 +230,7 @@ cdef class Relay:
         cdef int i
         memset(&totals, 0, sizeof(Totals))
         totals.wakeups = self.ended_wakeups
+        totals.events_lost = self.ended_events_lost
         memcpy(totals.counts, self.ended, sizeof(self.ended))
         with nogil:
             for i in range(self.threads if self.workers != NULL else 0):
@@ -219,7 +239,8 @@ cdef class Relay:
         result.update(
             legs=len(self.legs), sockets=2 * len(self.legs) + totals.guards, taps=len(self.taps),
             rings=totals.rings, playbacks=len(self.playbacks), wakeups=totals.wakeups,
-            frames_lost=self.frames_lost, callbacks_failed=self.callbacks_failed,
+            frames_lost=self.frames_lost, events_lost=totals.events_lost,
+            callbacks_failed=self.callbacks_failed,
         )
         return result
 
@@ -233,6 +254,8 @@ cdef class RelayLeg:
     cdef RelayLeg peer
     cdef RelayPlayback playback
     cdef bint is_open
+    cdef public object on_event
+    """Called on the event loop with (kind, a, b, c) of each event of the leg; None: nobody."""
 
     def __cinit__(self, Relay relay, int rtp, int rtcp, uint32_t ssrc, uint16_t sequence, uint32_t timestamp):
         """Takes over two bound, non-blocking sockets; on failure (OSError) they stay the caller's."""
@@ -258,7 +281,7 @@ cdef class RelayLeg:
             self.is_open = leg_enter(self.worker, self.c)
         if not self.is_open:
             raise OSError("the relay cannot watch another socket")
-        relay.legs.add(self)
+        relay.legs[self.c.serial] = self
 
     def __dealloc__(self):
         free(self.c)  # what is open is closed by close(); the relay holds every open leg until then
@@ -358,7 +381,8 @@ cdef class RelayLeg:
         self.is_open = False
         with nogil:
             leg_leave(self.worker, self.c)
-        self.relay.legs.discard(self)
+        self.on_event = None
+        self.relay.legs.pop(self.c.serial, None)
 
 
 cdef class RelayPlayback:

@@ -18,6 +18,7 @@ from media.clock cimport (
     clock_push,
     clock_skip,
 )
+from media.events cimport EVENT_SLOTS, Event, EventQueue, events_open, events_put, events_take
 from media.fuzzed cimport fuzzed
 from media.g711 cimport (
     alaw_encode,
@@ -202,6 +203,31 @@ cdef class FrameRing:
         """The octet of a pair, or None: it has been overwritten."""
         cdef Pair pair
         return pair.payload[INBOUND][0] if ring_copy(self.c, number, &pair) else None
+
+
+cdef class Events:
+    """A worker's event queue."""
+
+    cdef EventQueue c
+    SLOTS = EVENT_SLOTS
+
+    def __cinit__(self):
+        events_open(&self.c, -1, NULL)
+
+    def put(self, uint32_t leg, uint32_t kind, int64_t a, int64_t b, int64_t c):
+        """Whether there was room."""
+        return bool(events_put(&self.c, leg, kind, a, b, c))
+
+    def take(self):
+        """The oldest event's leg, kind, a, b and c; None: there is none."""
+        cdef Event event
+        if events_take(&self.c, &event):
+            return event.leg, event.kind, event.a, event.b, event.c
+        return None
+
+    @property
+    def lost(self):
+        return self.c.lost
 
 
 cdef class Received:

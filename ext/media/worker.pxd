@@ -14,6 +14,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
+from media.events cimport EventQueue, events_open
 from media.leg cimport COUNTS, Leg, Tapped, leg_hear_all
 from media.linux cimport (
     EFD_CLOEXEC,
@@ -62,8 +63,7 @@ cdef struct Worker:
     int epoll
     int guards                 # an epoll that is only looked at now and then: a flood wakes nobody
     int wake
-    int notify                 # the engine's eventfd,
-    uint64_t *notified         # and whether it has been written since it was last read
+    EventQueue events          # for the event loop
     int64_t window_ns
     Slot *slots
     int32_t slot_count
@@ -90,8 +90,7 @@ cdef inline bint worker_open(
     worker.epoll = epoll_create1(EPOLL_CLOEXEC)
     worker.guards = epoll_create1(EPOLL_CLOEXEC)
     worker.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-    worker.notify = notify
-    worker.notified = notified
+    events_open(&worker.events, notify, notified)
     worker.window_ns = window_ns
     worker.first_free = -1
     event.events = EPOLLIN
@@ -165,6 +164,7 @@ cdef inline bint worker_adopt(Worker *worker, Leg *leg) noexcept nogil:
     if epoll_ctl(worker.epoll, EPOLL_CTL_ADD, leg.rtcp.fd, &event):
         epoll_ctl(worker.epoll, EPOLL_CTL_DEL, leg.rtp.fd, &event)
         return False
+    leg.events = &worker.events
     leg.guards = worker.guards
     leg.guard_key = key
     event.data.u64 = key

@@ -19,6 +19,7 @@ class Relay:
     def counters(self) -> dict[str, int]: ...
 
 class RelayLeg:
+    on_event: Callable[[tuple[int, int, int, int]], None] | None
     def __init__(
         self, relay: Relay, rtp: int, rtcp: int, ssrc: int, sequence: int, timestamp: int
     ) -> None: ...
