@@ -18,6 +18,7 @@ from media.clock cimport (
     clock_push,
     clock_skip,
 )
+from media.dtmf cimport HEARD_END, HEARD_FAULT, EventReceiver, Heard, event_packet, event_silence
 from media.events cimport EVENT_SLOTS, Event, EventQueue, events_open, events_put, events_take
 from media.fuzzed cimport fuzzed
 from media.g711 cimport (
@@ -228,6 +229,28 @@ cdef class Events:
     @property
     def lost(self):
         return self.c.lost
+
+
+cdef class Digits:
+    """Key presses in a leg's telephone-event packets."""
+
+    cdef EventReceiver c
+
+    cdef object result(self, Heard heard):
+        if heard == HEARD_FAULT:
+            raise ValueError("too short for an event")
+        return (self.c.ended.event, self.c.ended.duration) if heard == HEARD_END else None
+
+    def packet(self, uint64_t source, uint32_t timestamp, bint marker, bytes payload, int64_t now):
+        """A packet arrives; the event that is over with it and its duration in units of its clock."""
+        cdef uint8_t *copy = exact_copy(payload)
+        cdef Heard heard = event_packet(&self.c, source, timestamp, marker, copy, len(payload), now)
+        free(copy)
+        return self.result(heard)
+
+    def silence(self, int64_t now):
+        """Time goes by."""
+        return self.result(event_silence(&self.c, now))
 
 
 cdef class Received:

@@ -228,3 +228,57 @@ class TrackClock:
         for at in range(max(start, self.room.start), min(end, self.room.stop)):
             if at not in self.heard:
                 self.quiet.add(at)
+
+
+@dataclass(slots=True)
+class EventReceiver:
+    """Key presses in telephone-event packets; the rules are in ext/media/dtmf.pxd."""
+
+    source: int | None = None
+    timestamp: int = 0
+    event: int = 0
+    active: bool = False
+    before: int = 0
+    duration: int = 0
+    heard: int = 0
+
+    def packet(
+        self, source: int, timestamp: int, marker: bool, payload: bytes, now: int
+    ) -> tuple[int, int] | None:
+        """A packet arrives; the event that is over with it and its duration in units of its clock.
+
+        Raises:
+            ValueError: it is too short.
+        """
+        if len(payload) < 4:
+            raise ValueError("shorter than an event")
+        event, flags, duration = struct.unpack_from(">BBH", payload)
+        if event > 16:
+            return None
+        step = _difference(timestamp, self.timestamp, 32)
+        same = source == self.source
+        if same and -480_000 < step < 0:
+            return None
+        over = None
+        if not same or step:
+            goes_on = same and self.active and step == 0xFFFF and event == self.event and not marker
+            if not goes_on:
+                over = self._finish()
+            self.before = self.before + 0xFFFF if goes_on else 0
+            self.source, self.timestamp, self.event, self.duration = source, timestamp, event, 0
+            self.active = True
+        if self.active:
+            self.heard, self.duration = now, max(self.duration, duration)
+            if flags & 0x80 and over is None:
+                over = self._finish()
+        return over
+
+    def silence(self, now: int) -> tuple[int, int] | None:
+        """Time goes by."""
+        return self._finish() if self.active and now - self.heard >= 150_000_000 else None
+
+    def _finish(self) -> tuple[int, int] | None:
+        if not self.active:
+            return None
+        self.active = False
+        return self.event, self.before + self.duration
