@@ -21,6 +21,7 @@ from media.clock cimport (
     clock_push,
     clock_skip,
 )
+from media.events cimport EventQueue, events_open
 from media.g711 cimport alaw_ulaw
 from media.leg cimport (
     EVENTS,
@@ -162,10 +163,13 @@ cdef inline int fuzzed_clock(const uint8_t *p, int32_t size) noexcept nogil:
     return broken
 
 
-cdef inline void fuzzed_leg(Leg *leg, uint32_t serial, const Address *at) noexcept nogil:
+cdef inline void fuzzed_leg(
+    Leg *leg, uint32_t serial, const Address *at, EventQueue *events
+) noexcept nogil:
     """A leg without sockets: what it sends is refused by the kernel, and counted."""
     memset(leg, 0, sizeof(Leg))
     leg.serial = serial
+    leg.events = events
     leg.rtp.fd = leg.rtcp.fd = leg.guard = -1
     leg.family = 2
     leg.codecs[0] = leg.route_codec[0] = leg.route_codec[8] = PCMU
@@ -193,6 +197,8 @@ cdef inline uint64_t fuzzed_taken(const Leg *leg) noexcept nogil:
 cdef inline int fuzzed_path(const uint8_t *p, int32_t size) noexcept nogil:
     """Two connected legs, both tapped. Each packet: who (1), wait (1), length (2), and its octets."""
     cdef Leg legs[2]
+    cdef EventQueue events
+    cdef uint64_t notified = 1   # nobody listens
     cdef Leg *leg
     cdef Address sources[4]
     cdef uint8_t frame[FRAME]
@@ -204,6 +210,7 @@ cdef inline int fuzzed_path(const uint8_t *p, int32_t size) noexcept nogil:
     cdef int i, who
     cdef int broken = 0
     cdef int steps = 0
+    events_open(&events, -1, &notified)
     memset(sources, 0, sizeof(sources))
     for i in range(4):
         # Two hosts, two ports each.
@@ -213,7 +220,7 @@ cdef inline int fuzzed_path(const uint8_t *p, int32_t size) noexcept nogil:
         sources[i].port = 4000 + i
     for i in range(2):
         given[i] = 0
-        fuzzed_leg(&legs[i], i + 2, &sources[0])
+        fuzzed_leg(&legs[i], i + 2, &sources[0], &events)
         legs[i].peer = &legs[1 - i]
         legs[i].tapped = tapped_new(0, 3)
         if legs[i].tapped == NULL:

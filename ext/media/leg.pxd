@@ -19,6 +19,7 @@ from media.clock cimport (
     clock_open,
     figures_add,
 )
+from media.dtmf cimport EventReceiver
 from media.events cimport EventQueue, events_notify, events_put
 from media.linux cimport (
     AF_UNSPEC,
@@ -80,6 +81,7 @@ cdef enum:
     SEND_ERROR
     LOCKS                    # times that a source was learned
     FLOODED                  # more than a phone can have to say
+    MALFORMED_EVENT          # a telephone-event too short to be one; forwarded all the same
     COUNTS
 
 cdef struct Port:
@@ -140,6 +142,7 @@ cdef struct Leg:
     Leg *peer
     Reception rx
     Sending tx
+    EventReceiver digits
     Tapped *tapped
     Playback *playing
     Leg *play_previous

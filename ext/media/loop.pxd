@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from media.address cimport Address, Sockaddr, address_read
 from media.clock cimport clock_cut, clock_due
+from media.dtmf cimport event_silence
 from media.events cimport events_notify
 from media.leg cimport MALFORMED, MALFORMED_RTCP, UNKNOWN_SOURCE, Leg, Tapped
 from media.linux cimport (
@@ -34,7 +35,7 @@ from media.linux cimport (
     store_release,
     timespec,
 )
-from media.path cimport leg_play, leg_rtcp, leg_rtp
+from media.path cimport leg_heard, leg_play, leg_rtcp, leg_rtp
 from media.ring cimport INBOUND, OUTBOUND, Pair, ring_write
 from media.worker cimport (
     AT_RTCP,
@@ -133,7 +134,12 @@ cdef inline void worker_sweep(
     Worker *worker, epoll_event *events, uint8_t *buffer, int64_t now
 ) noexcept nogil:
     cdef int count, i
+    cdef int32_t slot
     cdef Leg *leg
+    for slot in range(worker.slot_count):
+        leg = worker.slots[slot].leg
+        if leg != NULL and leg.digits.active:
+            leg_heard(leg, event_silence(&leg.digits, now))
     count = epoll_wait(worker.guards, events, BATCH, 0)
     for i in range(count):
         leg = leg_of(worker, events[i].data.u64)

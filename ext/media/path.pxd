@@ -6,12 +6,15 @@ from libc.string cimport memcpy
 
 from media.address cimport Address, address_read
 from media.clock cimport clock_push, clock_skip
+from media.dtmf cimport HEARD_END, HEARD_FAULT, Heard, event_packet, event_silence
+from media.events cimport EVENT_DTMF
 from media.g711 cimport ULAW_SILENCE, alaw_ulaw, g711_translate, ulaw_alaw
 from media.leg cimport (
     EVENTS,
     HELD,
     LOCKS,
     MALFORMED,
+    MALFORMED_EVENT,
     MALFORMED_RTCP,
     NOT_CONNECTED,
     NOT_NEGOTIATED,
@@ -39,6 +42,7 @@ from media.leg cimport (
     leg_hear_one,
     leg_judge,
     leg_sendable,
+    leg_tell,
     port_learns,
     port_lock,
 )
@@ -161,6 +165,14 @@ cdef inline void leg_forward(
     leg_send(peer, &peer.rtp, p, size)
 
 
+cdef inline void leg_heard(Leg *leg, Heard heard) noexcept nogil:
+    """Tell a press that is over: EVENT_DTMF, `a` the event, `b` its duration in units of its clock."""
+    if heard == HEARD_END:
+        leg_tell(leg, EVENT_DTMF, leg.digits.ended.event, leg.digits.ended.duration, 0)
+    elif heard == HEARD_FAULT:
+        leg.counts[MALFORMED_EVENT] += 1
+
+
 cdef inline void leg_rtp(
     Leg *leg, uint8_t *p, int32_t size, const Address *source, int64_t now
 ) noexcept nogil:
@@ -197,6 +209,15 @@ cdef inline void leg_rtp(
     if not leg.sends:
         leg.counts[HELD] += 1
         return
+    if codec == EVENTS:
+        leg_heard(
+            leg,
+            event_packet(
+                &leg.digits, leg_source(leg), rtp.timestamp, rtp.marker, p + rtp.payload, rtp.length, now
+            ),
+        )
+    elif leg.digits.active:
+        leg_heard(leg, event_silence(&leg.digits, now))
     if leg.tapped != NULL:
         if codec == EVENTS:
             clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)

@@ -71,7 +71,7 @@ COUNT_NAMES = (
     "packets_in", "octets_in", "packets_out", "octets_out", "rtcp_in", "rtcp_out",
     "malformed", "malformed_rtcp", "unknown_source", "unknown_payload", "not_negotiated", "not_connected",
     "not_sendable", "held", "replaced", "straggler", "send_error", "locks",
-    "flooded",
+    "flooded", "malformed_event",
 )
 """What a leg counts, in leg.pxd's order."""
 assert len(COUNT_NAMES) == COUNTS

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forkproxy.media import twins
+from forkproxy.media import Digit, MediaEngine, twins
 from forkproxy.media._seams import Digits
+from tests.media.phones import Phone, pair, rtp
 
 MS = 1_000_000
 
@@ -86,3 +89,30 @@ def test_the_twins_agree(packets: list[tuple[int, int, bool, bytes, int]]) -> No
             except ValueError:
                 results.append("too short")
         assert results[0] == results[1]
+
+
+async def test_a_phones_keys_are_told_and_still_reach_the_other_phone(
+    engine: MediaEngine, phone: Callable[..., Phone]
+) -> None:
+    a, alice, b, bob = await pair(engine, phone)
+    heard: list[Digit] = []
+    over = asyncio.Event()
+
+    def on_digit(digit: Digit) -> None:
+        heard.append(digit)
+        if digit.key == "!":
+            over.set()
+
+    a.on_digit = on_digit
+    packets = press(1, 1000) + press(11, 3000) + press(16, 5000)[:3]  # the last one's ends are lost
+    for n, (timestamp, payload) in enumerate(packets):
+        alice.send(rtp(n, payload, pt=101, ts=timestamp))
+        assert (await bob.receive())[12:] == payload
+    alice.send(rtp(99, b"\x01\x02\x03", pt=101, ts=9000))
+    async with asyncio.timeout(5):
+        await over.wait()
+    assert heard == [Digit("1", 80.0), Digit("#", 80.0), Digit("!", 60.0)]
+    assert "#" not in repr(heard)
+    assert engine.counters()["malformed_events"] == 1
+    assert engine.counters()["events_lost"] == 0
+    a.close(), b.close()

@@ -135,6 +135,7 @@ METRICS: dict[str, Metric] = {
     "rtp_dropped_send_error": _counter("Packets that the kernel refused to send."),
     "rtp_frames_dropped": _counter("Frames of 20 ms that taps lost because they were fetched too late."),
     "rtp_callback_errors": _counter("Failures in what takes the taps' frames; the log has each."),
+    "rtp_malformed_events": _counter("Telephone-event packets too short to be one; forwarded all the same."),
     "rtp_events_lost": _counter("Events (digits, ...) that the event loop was too slow to take."),
     "rtp_wakeups": _counter("Times that a relay thread woke up."),
     # The HTTP server and the log

@@ -7,6 +7,6 @@ frames.
 
 from forkproxy.media.engine import MediaEngine
 from forkproxy.media.figures import LegFigures, TapFigures, TrackFigures
-from forkproxy.media.leg import MediaLeg, Playback, Tap
+from forkproxy.media.leg import Digit, MediaLeg, Playback, Tap
 
-__all__ = ["LegFigures", "MediaEngine", "MediaLeg", "Playback", "Tap", "TapFigures", "TrackFigures"]
+__all__ = ["Digit", "LegFigures", "MediaEngine", "MediaLeg", "Playback", "Tap", "TapFigures", "TrackFigures"]

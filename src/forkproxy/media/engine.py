@@ -36,6 +36,7 @@ _COUNTERS = {
     "send_error": "dropped_send_error",
     "locks": "sources_learned",
     "flooded": "dropped_flooded",
+    "malformed_event": "malformed_events",
     "sockets": "ports",
     "frames_lost": "frames_dropped",
     "callbacks_failed": "callback_errors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from forkproxy.errors import MediaError
@@ -36,6 +37,20 @@ class Playback:
     def playing(self) -> bool:
         """Whether there is anything left to send."""
         return self._core.playing
+
+
+DIGITS = "0123456789*#ABCD"
+"""The keys by their number in RFC 4733 (section 3.2); 16, the flash of the hook, is told as ``!``."""
+_DTMF = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A key that was pressed and let go of."""
+
+    key: str = field(repr=False)  # may be part of a card's number: not for logs
+    """One of `DIGITS`, or ``!``."""
+    duration_ms: float
 
 
 class Tap:
@@ -72,8 +87,11 @@ class MediaLeg:
         self.rtp_port = rtp_port
         self.rtcp_port = rtp_port + 1
         self.label = label
+        self.on_digit: Callable[[Digit], None] | None = None
+        """Called on the event loop when the phone's user has let go of a key (RFC 4733)."""
         self._engine = engine
         self._core = core
+        core.on_event = self._on_event
         self._codecs: Mapping[int, str] = {}
         self._peer: MediaLeg | None = None
         self._payload_types: Mapping[int, int] = {}
@@ -245,6 +263,11 @@ class MediaLeg:
             self._closed = figures
             self._engine.forget(self)
         return self._closed
+
+    def _on_event(self, event: tuple[int, int, int, int]) -> None:
+        kind, code, units, _ = event
+        if kind == _DTMF and self.on_digit is not None:
+            self.on_digit(Digit(f"{DIGITS}!"[code], units / 8))
 
     def _check_open(self) -> None:
         if self._closed is not None:
