@@ -19,6 +19,7 @@ from media.leg cimport (
 )
 from media.linux cimport close, monotonic_ns
 from media.ring cimport INBOUND, OUTBOUND, Pair
+from media.srtp cimport Srtp
 from media.stream cimport NO_SOURCE, reception_expected
 from media.worker cimport (
     Worker,
@@ -126,6 +127,16 @@ cdef inline void leg_set_remote(Worker *worker, Leg *leg, const Remote *remote) 
     if leg.rtp.lock == OPEN:
         leg_hear_all(leg)
     leg.negotiated = True
+    worker_unlock(worker)
+
+
+cdef inline void leg_set_srtp(Worker *worker, Leg *leg, Srtp *opens, Srtp *seals) noexcept nogil:
+    """From now on the relay thread knows these sessions, the one that `opens` replaces, and no others."""
+    worker_lock(worker)
+    if leg.opens != opens:
+        leg.former = leg.opens if opens != NULL else NULL
+    leg.opens = opens
+    leg.seals = seals
     worker_unlock(worker)
 
 

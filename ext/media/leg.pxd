@@ -41,6 +41,7 @@ from media.linux cimport (
     socklen_t,
 )
 from media.ring cimport INBOUND, OUTBOUND, Pair, Ring, ring_free, ring_new
+from media.srtp cimport Srtp
 from media.stream cimport Reception, Sending
 
 cdef enum Codec:
@@ -79,6 +80,9 @@ cdef enum:
     REPLACED                 # a prompt was being played to the other leg
     STRAGGLER                # belonged to a source that is over
     SEND_ERROR
+    SRTP_AUTH_FAILED         # not sealed with the leg's keys
+    SRTP_REPLAYED            # sealed with them, but has come before
+    SRTP_UNSENT              # its sequence number has been sealed before
     LOCKS                    # times that a source was learned
     FLOODED                  # more than a phone can have to say
     MALFORMED_EVENT          # a telephone-event too short to be one; forwarded all the same
@@ -139,6 +143,9 @@ cdef struct Leg:
     uint8_t play_type        # what prompts are sent as,
     uint8_t play_codec
     int32_t packet_ms        # and how much of them in one packet
+    Srtp *opens              # what is received; NULL: it is plain
+    Srtp *former             # opened it before, and still may; else NULL
+    Srtp *seals              # what is sent; NULL: it goes out plain
     Leg *peer
     Reception rx
     Sending tx

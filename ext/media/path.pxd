@@ -31,6 +31,9 @@ from media.leg cimport (
     RTCP_IN,
     RTCP_OUT,
     SEND_ERROR,
+    SRTP_AUTH_FAILED,
+    SRTP_REPLAYED,
+    SRTP_UNSENT,
     STRAGGLER,
     UNKNOWN_PAYLOAD,
     UNKNOWN_SOURCE,
@@ -49,7 +52,17 @@ from media.leg cimport (
 from media.linux cimport ECONNREFUSED, MSG_DONTWAIT, MSG_NOSIGNAL, errno, send, sendto
 from media.ring cimport FRAME, INBOUND, OUTBOUND
 from media.rtcp cimport RtcpMap, rtcp_check, rtcp_translate
-from media.rtp cimport RTP_HEADER, RTP_IS_RTCP, RTP_OK, Rtp, RtpFault, rtp_parse, rtp_rewrite
+from media.rtp cimport (
+    RTP_HEADER,
+    RTP_IS_RTCP,
+    RTP_OK,
+    Rtp,
+    RtpFault,
+    rtp_parse,
+    rtp_rewrite,
+    rtp_type_is_rtcp,
+)
+from media.srtp cimport MOST_PLAIN, SRTP_REPEATED, SRTP_ROOM, srtp_open, srtp_seal
 from media.stream cimport PLAYED, reception_note, sending_next
 
 cdef enum:
@@ -62,9 +75,38 @@ cdef inline uint64_t leg_source(const Leg *leg) noexcept nogil:
     return (<uint64_t>leg.serial << 32) | leg.rx.starts
 
 
-cdef inline void leg_send(Leg *leg, Port *port, const uint8_t *p, int32_t size) noexcept nogil:
+cdef inline int32_t leg_open(Leg *leg, uint8_t *p, int32_t size, bint rtcp) noexcept nogil:
+    """Open a packet from an SRTP phone in place: its octets, or negative: counted, and not to be looked at.
+
+    After a change of keys, the former ones hold until the first packet that the new ones open (RFC 4568
+    section 7.1.4): what is on its way already is not lost.
+    """
+    cdef uint8_t kept[MOST_PLAIN]
+    cdef int32_t opened
+    if leg.former != NULL:
+        memcpy(kept, p, size)
+    opened = srtp_open(leg.opens, p, size, rtcp)
+    if opened >= 0:
+        leg.former = NULL
+    elif leg.former != NULL:
+        memcpy(p, kept, size)
+        opened = srtp_open(leg.former, p, size, rtcp)
+    if opened < 0:
+        leg.counts[SRTP_REPLAYED if opened == SRTP_REPEATED else SRTP_AUTH_FAILED] += 1
+    return opened
+
+
+cdef inline void leg_send(Leg *leg, Port *port, const uint8_t *p, int32_t plain) noexcept nogil:
+    cdef uint8_t sealed[MOST_PLAIN + SRTP_ROOM]
     cdef ssize_t sent = -1
     cdef int attempts = 2
+    cdef int32_t size = plain
+    if leg.seals != NULL:
+        size = srtp_seal(leg.seals, p, plain, sealed, port != &leg.rtp)
+        if size < 0:
+            leg.counts[SRTP_UNSENT if size == SRTP_REPEATED else SEND_ERROR] += 1
+            return
+        p = sealed
     while attempts > 0:
         attempts -= 1
         if leg.connected and port == &leg.rtp:
@@ -79,7 +121,7 @@ cdef inline void leg_send(Leg *leg, Port *port, const uint8_t *p, int32_t size) 
         leg.counts[SEND_ERROR] += 1
     elif port == &leg.rtp:
         leg.counts[PACKETS_OUT] += 1
-        leg.counts[OCTETS_OUT] += size
+        leg.counts[OCTETS_OUT] += plain
     else:
         leg.counts[RTCP_OUT] += 1
 
@@ -88,7 +130,7 @@ cdef inline void leg_rtcp(
     Leg *leg, uint8_t *p, int32_t size, const Address *source, int64_t now
 ) noexcept nogil:
     """One packet from the RTCP port; `source` NULL: from the RTP port (RFC 5761), whose source has been
-    checked."""
+    checked and which has been opened."""
     cdef Lock belief = OPEN
     cdef RtcpMap map
     cdef Leg *peer = leg.peer
@@ -99,6 +141,10 @@ cdef inline void leg_rtcp(
             return
         if leg_flooded(leg, &leg.rtcp, now):
             return
+        if leg.opens != NULL:
+            size = leg_open(leg, p, size, True)
+            if size < 0:
+                return
     if not rtcp_check(p, size):
         leg.counts[MALFORMED_RTCP] += 1
         return
@@ -188,6 +234,10 @@ cdef inline void leg_rtp(
             return
     if leg_flooded(leg, &leg.rtp, now):
         return
+    if leg.opens != NULL:
+        size = leg_open(leg, p, size, size > 1 and rtp_type_is_rtcp(p[1]))
+        if size < 0:
+            return
     fault = rtp_parse(p, size, &rtp)
     if fault == RTP_IS_RTCP and leg.rtp.lock != OPEN:
         leg_rtcp(leg, p, size, NULL, now)

@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -24,6 +24,7 @@ from media.control cimport (
     leg_leave,
     leg_set_remote,
     leg_set_route,
+    leg_set_srtp,
     leg_snapshot,
     leg_start_playing,
     leg_stop_playing,
@@ -59,6 +60,7 @@ from media.ring cimport (
     ring_copy,
     ring_first,
 )
+from media.srtp cimport Srtp, Transform
 from media.worker cimport TICK_NS, Worker, worker_close, worker_open
 
 from forkproxy.model import Frame as _Frame
@@ -70,8 +72,8 @@ cdef extern from "Python.h":
 COUNT_NAMES = (
     "packets_in", "octets_in", "packets_out", "octets_out", "rtcp_in", "rtcp_out",
     "malformed", "malformed_rtcp", "unknown_source", "unknown_payload", "not_negotiated", "not_connected",
-    "not_sendable", "held", "replaced", "straggler", "send_error", "locks",
-    "flooded", "malformed_event",
+    "not_sendable", "held", "replaced", "straggler", "send_error",
+    "srtp_auth_failed", "srtp_replayed", "srtp_unsent", "locks", "flooded", "malformed_event",
 )
 """What a leg counts, in leg.pxd's order."""
 assert len(COUNT_NAMES) == COUNTS
@@ -115,6 +117,7 @@ cdef class Relay:
     cdef uint64_t ended[COUNTS]  # what was counted by workers that are gone
     cdef readonly uint64_t frames_lost
     cdef readonly uint64_t callbacks_failed
+    cdef readonly uint64_t srtp_sessions
 
     def __cinit__(self, int threads, int window_ms, failed):
         """`failed` is called with an exception that a tap's or a prompt's callback raised."""
@@ -240,9 +243,30 @@ cdef class Relay:
             legs=len(self.legs), sockets=2 * len(self.legs) + totals.guards, taps=len(self.taps),
             rings=totals.rings, playbacks=len(self.playbacks), wakeups=totals.wakeups,
             frames_lost=self.frames_lost, events_lost=totals.events_lost,
-            callbacks_failed=self.callbacks_failed,
+            callbacks_failed=self.callbacks_failed, srtp_sessions=self.srtp_sessions,
         )
         return result
+
+
+cdef class RelaySrtp:
+    """A session of libsrtp for one direction of one leg."""
+
+    cdef Srtp c
+    cdef Relay relay
+    cdef object session
+
+    def __cinit__(self, RelayLeg leg not None, session, uintptr_t pointer, uintptr_t rtp, uintptr_t rtcp):
+        """`session` keeps the `pointer` (srtp_t) alive; `rtp` and `rtcp` are the functions to call with it."""
+        self.c.session = <void *>pointer
+        self.c.rtp = <Transform>rtp
+        self.c.rtcp = <Transform>rtcp
+        self.session = session
+        self.relay = leg.relay
+        self.relay.srtp_sessions += 1
+
+    def __dealloc__(self):
+        if self.relay is not None:  # a garbage collection may have cleared it
+            self.relay.srtp_sessions -= 1
 
 
 cdef class RelayLeg:
@@ -253,6 +277,9 @@ cdef class RelayLeg:
     cdef Relay relay
     cdef RelayLeg peer
     cdef RelayPlayback playback
+    cdef RelaySrtp opens
+    cdef RelaySrtp former
+    cdef RelaySrtp seals
     cdef bint is_open
     cdef public object on_event
     """Called on the event loop with (kind, a, b, c) of each event of the leg; None: nobody."""
@@ -319,6 +346,23 @@ cdef class RelayLeg:
         with nogil:
             leg_set_remote(self.worker, c, &remote)
 
+    @property
+    def ssrc(self):
+        """Of the stream that the leg sends."""
+        return self.c.tx.ssrc
+
+    def set_srtp(self, RelaySrtp opens, RelaySrtp seals):
+        """The sessions for what is received and what is sent; None: plain. Those in use may be given again."""
+        cdef Leg *c = self.opened()
+        cdef Srtp *opens_c = &opens.c if opens is not None else NULL
+        cdef Srtp *seals_c = &seals.c if seals is not None else NULL
+        with nogil:
+            leg_set_srtp(self.worker, c, opens_c, seals_c)
+        if opens is not self.opens:
+            self.former = self.opens if opens is not None else None
+        self.opens = opens
+        self.seals = seals
+
     def set_route(self, bytes types, bytes codecs):
         """128 octets each: what a payload type is called on the other leg (255: nothing), and its Codec."""
         cdef Leg *c = self.opened()
@@ -381,6 +425,7 @@ cdef class RelayLeg:
         self.is_open = False
         with nogil:
             leg_leave(self.worker, self.c)
+        self.opens = self.former = self.seals = None
         self.on_event = None
         self.relay.legs.pop(self.c.serial, None)
 

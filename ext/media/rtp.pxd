@@ -42,6 +42,11 @@ cdef inline void write32(uint8_t *p, uint32_t value) noexcept nogil:
     p[3] = value & 0xFF
 
 
+cdef inline bint rtp_type_is_rtcp(uint8_t octet) noexcept nogil:
+    """Whether a packet whose second octet this is would be RTCP (RFC 5761 section 4)."""
+    return 192 <= octet <= 223
+
+
 cdef inline RtpFault rtp_parse(const uint8_t *p, int32_t size, Rtp *rtp) noexcept nogil:
     """Check and read `size` octets; `rtp` is whole only when RTP_OK is returned."""
     cdef int32_t at = RTP_HEADER
@@ -50,7 +55,7 @@ cdef inline RtpFault rtp_parse(const uint8_t *p, int32_t size, Rtp *rtp) noexcep
         return RTP_SHORT
     if p[0] >> 6 != 2:
         return RTP_VERSION
-    if 192 <= p[1] <= 223:
+    if rtp_type_is_rtcp(p[1]):
         return RTP_IS_RTCP
     at += 4 * (p[0] & 0x0F)
     if p[0] & 0x10:

@@ -66,6 +66,9 @@ def summary(figures: LegFigures) -> str:
         "unknown_payload": figures.unknown_payload,
         "flooded": figures.flooded,
         "send_errors": figures.send_errors,
+        "srtp_auth_failed": figures.srtp_auth_failed,
+        "srtp_replayed": figures.srtp_replayed,
+        "srtp_unsent": figures.srtp_unsent,
     }
     parts = [f"in {figures.packets_in}", f"out {figures.packets_out}", f"jitter {figures.jitter_ms:.1f} ms"]
     return ", ".join(parts + [f"{name} {count}" for name, count in trouble.items() if count])

@@ -111,6 +111,7 @@ METRICS: dict[str, Metric] = {
     "rtp_taps": _gauge("Taps: streams that copy a leg's audio."),
     "rtp_rings": _gauge("Frame rings: legs whose audio is copied."),
     "rtp_playbacks": _gauge("Prompts that are being played."),
+    "rtp_srtp_sessions": _gauge("SRTP sessions: one for each direction of an encrypted leg."),
     # RTP: packets
     "rtp_packets_received": _counter("Valid RTP packets received."),
     "rtp_octets_received": _counter("Octets of valid RTP packets received."),
@@ -133,6 +134,11 @@ METRICS: dict[str, Metric] = {
     "rtp_dropped_flooded": _counter("Packets beyond 128 in 20 ms on one port."),
     "rtp_dropped_straggler": _counter("Packets not forwarded: another source had already taken over."),
     "rtp_dropped_send_error": _counter("Packets that the kernel refused to send."),
+    "rtp_dropped_srtp_auth_failed": _counter("Packets not sealed with the SRTP keys that the phone gave."),
+    "rtp_dropped_srtp_replayed": _counter("SRTP packets that had come before."),
+    "rtp_dropped_srtp_unsent": _counter(
+        "Packets not sent: their sequence number had been used with the SRTP key."
+    ),
     "rtp_frames_dropped": _counter("Frames of 20 ms that taps lost because they were fetched too late."),
     "rtp_callback_errors": _counter("Failures in what takes the taps' frames; the log has each."),
     "rtp_malformed_events": _counter("Telephone-event packets too short to be one; forwarded all the same."),

@@ -8,5 +8,17 @@ frames.
 from forkproxy.media.engine import MediaEngine
 from forkproxy.media.figures import LegFigures, TapFigures, TrackFigures
 from forkproxy.media.leg import Digit, MediaLeg, Playback, Tap
+from forkproxy.media.srtp import SRTP_SUITES, SrtpKeys
 
-__all__ = ["Digit", "LegFigures", "MediaEngine", "MediaLeg", "Playback", "Tap", "TapFigures", "TrackFigures"]
+__all__ = [
+    "SRTP_SUITES",
+    "Digit",
+    "LegFigures",
+    "MediaEngine",
+    "MediaLeg",
+    "Playback",
+    "SrtpKeys",
+    "Tap",
+    "TapFigures",
+    "TrackFigures",
+]

@@ -34,6 +34,9 @@ _COUNTERS = {
     "replaced": "dropped_replaced",
     "straggler": "dropped_straggler",
     "send_error": "dropped_send_error",
+    "srtp_auth_failed": "dropped_srtp_auth_failed",
+    "srtp_replayed": "dropped_srtp_replayed",
+    "srtp_unsent": "dropped_srtp_unsent",
     "locks": "sources_learned",
     "flooded": "dropped_flooded",
     "malformed_event": "malformed_events",
@@ -116,7 +119,8 @@ class MediaEngine:
         port = int(rtp.getsockname()[1])
         try:
             # Where the stream begins must not be guessed either (RFC 3550 section 5.1).
-            numbers = secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)
+            # Far from the sequence number's first wrap, which an SRTP receiver must not miss (RFC 3711 3.3.1).
+            numbers = secrets.randbits(32), secrets.randbits(15), secrets.randbits(32)
             core = RelayLeg(self._relay, rtp.fileno(), rtcp.fileno(), *numbers)
         except OSError as error:
             rtp.close()
@@ -135,7 +139,7 @@ class MediaEngine:
         self.ports.give_back(leg.rtp_port)
 
     def counters(self) -> dict[str, int]:
-        """What stands open (legs, ports, taps, rings, playbacks), and totals since the start.
+        """What stands open (legs, ports, taps, rings, playbacks, srtp_sessions), and totals since the start.
 
         All names are explained in docs/media.md.
         """

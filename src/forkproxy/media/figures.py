@@ -72,6 +72,12 @@ class LegFigures:
     """The kernel refused to send."""
     flooded: int
     """Dropped: more than a phone can have to say, over 128 packets in 20 ms."""
+    srtp_auth_failed: int
+    """Dropped: not sealed with the keys that the SDP gave: plain, tampered with, or somebody else's."""
+    srtp_replayed: int
+    """Dropped: sealed with the right keys, but had come before."""
+    srtp_unsent: int
+    """Not sent: a packet with this sequence number has been sealed before."""
     source: Address | None
     """From where packets come, once that has been learned."""
     idle: float | None
@@ -115,6 +121,9 @@ class LegFigures:
             stragglers=raw["straggler"],
             send_errors=raw["send_error"],
             flooded=raw["flooded"],
+            srtp_auth_failed=raw["srtp_auth_failed"],
+            srtp_replayed=raw["srtp_replayed"],
+            srtp_unsent=raw["srtp_unsent"],
             source=source,
             idle=None if raw["idle_ns"] is None else raw["idle_ns"] / 1e9,
             inbound=TrackFigures(**raw["inbound"]),

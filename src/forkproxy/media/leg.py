@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from forkproxy.errors import MediaError
 from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
 from forkproxy.media.figures import LegFigures, TapFigures
+from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
 from forkproxy.model import Address, Frame, Track
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class MediaLeg:
         self._peer: MediaLeg | None = None
         self._payload_types: Mapping[int, int] = {}
         self._closed: LegFigures | None = None
+        self._srtp: SrtpSessions | None = None
 
     def __repr__(self) -> str:
         return f"<MediaLeg {self.label or '?'} {Address(self.host, self.rtp_port)}>"
@@ -110,6 +112,7 @@ class MediaLeg:
         ptime: int = 20,
         signalled_from: str | None = None,
         latch: bool = True,
+        srtp: SrtpKeys | None = None,
     ) -> None:
         """Take over what the phone's SDP says.
 
@@ -130,11 +133,14 @@ class MediaLeg:
                 gets nothing, ``recvonly`` and ``inactive`` that what it sends is not forwarded or tapped.
             ptime: milliseconds of audio in a packet of a prompt: 10 to 60 in steps of 10, others are taken as
             20.
+            srtp: the keys of both sides; RTP and RTCP are then encrypted, and what comes in plain is dropped.
+                None: all is plain. A direction whose key stays what it was in the last call goes on; a new
+                key starts with rollover counter 0.
 
         Raises:
             MediaError: an address is no literal or of another family than we listen on, a codec or direction
             is
-                unknown, or the leg is closed.
+                unknown, SRTP is not to be had, or the leg is closed.
         """
         self._check_open()
         if direction not in _SENDS:
@@ -151,6 +157,8 @@ class MediaLeg:
         if latch and signalled_from is not None and _is_private(rtp.host):
             learn_from.append(self._host(signalled_from))
         play_type = next((number for number, name in codecs.items() if name in _G711), 0)
+        if srtp is not None or self._srtp is not None:
+            self._set_srtp(srtp)
         self._codecs = dict(codecs)
         self._core.set_remote(
             rtp_host,
@@ -259,6 +267,7 @@ class MediaLeg:
         if self._closed is None:
             self.disconnect()
             self._core.close()
+            self._srtp = None
             figures = self.figures()
             self._closed = figures
             self._engine.forget(self)
@@ -272,6 +281,11 @@ class MediaLeg:
     def _check_open(self) -> None:
         if self._closed is not None:
             raise MediaError(f"{self!r} is closed")
+
+    def _set_srtp(self, keys: SrtpKeys | None) -> None:
+        sessions = keys and srtp_sessions(self._core, keys, self._srtp)
+        self._core.set_srtp(sessions and sessions.opens, sessions and sessions.seals)
+        self._srtp = sessions
 
     def _route(self) -> None:
         """Tell the relay which payload types and codecs packets take on the other leg, in both directions."""
