@@ -256,7 +256,7 @@ cdef class RelaySrtp:
     cdef object session
 
     def __cinit__(self, RelayLeg leg not None, session, uintptr_t pointer, uintptr_t rtp, uintptr_t rtcp):
-        """`session` keeps the `pointer` (srtp_t) alive; `rtp` and `rtcp` are the functions to call with it."""
+        """`session` keeps the `pointer` (srtp_t) alive; `rtp` and `rtcp` are what to call with it."""
         self.c.session = <void *>pointer
         self.c.rtp = <Transform>rtp
         self.c.rtcp = <Transform>rtcp
@@ -352,7 +352,7 @@ cdef class RelayLeg:
         return self.c.tx.ssrc
 
     def set_srtp(self, RelaySrtp opens, RelaySrtp seals):
-        """The sessions for what is received and what is sent; None: plain. Those in use may be given again."""
+        """The sessions for what is received and what is sent; None: plain. Those in use may come again."""
         cdef Leg *c = self.opened()
         cdef Srtp *opens_c = &opens.c if opens is not None else NULL
         cdef Srtp *seals_c = &seals.c if seals is not None else NULL

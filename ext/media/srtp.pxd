@@ -1,8 +1,8 @@
 """SRTP (RFC 3711, RFC 7714): a session opens what a leg receives, or seals what it sends.
 
-The cryptography is libsrtp's, by four of its functions, whose addresses `forkproxy.media.srtp` brings along with
-each session. libsrtp does not guard a session against two threads: a leg's sessions are touched under the lock
-of its worker only. That holds for sending, too, since connected legs share a worker.
+The cryptography is libsrtp's, by four of its functions, whose addresses `forkproxy.media.srtp` brings along
+with each session. libsrtp does not guard a session against two threads: a leg's sessions are touched under
+the lock of its worker only. That holds for sending, too, since connected legs share a worker.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t
@@ -42,8 +42,8 @@ cdef inline int32_t srtp_result(int status, int octets) noexcept nogil:
 cdef inline int32_t srtp_open(Srtp *srtp, uint8_t *p, int32_t size, bint rtcp) noexcept nogil:
     """Authenticate and decrypt a packet in place: the octets that are left, SRTP_REFUSED or SRTP_REPEATED.
 
-    What is refused may be overwritten. libsrtp keeps a state for every SSRC that it has heard, for ever, since
-    it could not tell replayed packets otherwise; so it gets to hear no more than MOST_SOURCES of them.
+    What is refused may be overwritten. libsrtp keeps a state for every SSRC that it has heard, for ever,
+    since it could not tell replayed packets otherwise; so it gets to hear no more than MOST_SOURCES of them.
     """
     cdef int octets = size
     cdef int status
@@ -68,7 +68,8 @@ cdef inline int32_t srtp_open(Srtp *srtp, uint8_t *p, int32_t size, bint rtcp) n
 cdef inline int32_t srtp_seal(
     Srtp *srtp, const uint8_t *p, int32_t size, uint8_t *to, bint rtcp
 ) noexcept nogil:
-    """Put the sealed packet into `to`, MOST_PLAIN + SRTP_ROOM octets: its size, SRTP_REFUSED or SRTP_REPEATED.
+    """Put the sealed packet into `to`, MOST_PLAIN + SRTP_ROOM octets: its size, SRTP_REFUSED or
+    SRTP_REPEATED.
 
     A sequence number is sealed once. Two packets with one number would share one key stream, which gives away
     both (and with GCM, the key of the tags): a duplicate from a network in the clear must not do that to us.

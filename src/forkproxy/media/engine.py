@@ -119,7 +119,7 @@ class MediaEngine:
         port = int(rtp.getsockname()[1])
         try:
             # Where the stream begins must not be guessed either (RFC 3550 section 5.1).
-            # Far from the sequence number's first wrap, which an SRTP receiver must not miss (RFC 3711 3.3.1).
+            # Far from the sequence number's first wrap, which SRTP receivers must not miss (RFC 3711 3.3.1).
             numbers = secrets.randbits(32), secrets.randbits(15), secrets.randbits(32)
             core = RelayLeg(self._relay, rtp.fileno(), rtcp.fileno(), *numbers)
         except OSError as error:

@@ -283,9 +283,13 @@ class MediaLeg:
             raise MediaError(f"{self!r} is closed")
 
     def _set_srtp(self, keys: SrtpKeys | None) -> None:
-        sessions = keys and srtp_sessions(self._core, keys, self._srtp)
-        self._core.set_srtp(sessions and sessions.opens, sessions and sessions.seals)
-        self._srtp = sessions
+        if keys is None:
+            self._core.set_srtp(None, None)
+            self._srtp = None
+        else:
+            sessions = srtp_sessions(self._core, keys, self._srtp)
+            self._core.set_srtp(sessions.opens, sessions.seals)
+            self._srtp = sessions
 
     def _route(self) -> None:
         """Tell the relay which payload types and codecs packets take on the other leg, in both directions."""

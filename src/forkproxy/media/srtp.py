@@ -1,7 +1,7 @@
 """SRTP with keys from SDP (RFC 4568): the suites, a leg's keys, and sessions for the relay made of them.
 
-The cryptography is libsrtp with OpenSSL as the package pylibsrtp brings it. The relay calls libsrtp's functions
-by their addresses, which cffi gives; the sessions are made here, by that package's own code, so that none of
+The cryptography is libsrtp with OpenSSL as the package pylibsrtp brings it. The relay calls libsrtp's
+functions by their addresses, which cffi gives; the sessions are made here, by that package's own code, so that none of
 libsrtp's structures is known to ours. The library is loaded when SRTP is first asked for.
 """
 
@@ -52,7 +52,7 @@ class _Suites(Mapping[str, int]):
 
 
 SRTP_SUITES: Mapping[str, int] = _Suites()
-"""Crypto suites by their names in SDP (RFC 4568, RFC 7714), best first, with the octets of a key and its salt.
+"""Crypto suites by their names in SDP (RFC 4568, RFC 7714), best first: the octets of a key and its salt.
 
 Only what the library really offers: empty where it is missing.
 """
@@ -80,7 +80,7 @@ class SrtpKeys:
         for name, key in (("send", self.send), ("receive", self.receive)):
             if len(key) != length:
                 raise MediaError(
-                    f"SRTP key to {name} with: {len(key)} octets, but {self.suite} takes {length}, salt included"
+                    f"SRTP key to {name} with: {len(key)} octets, but {self.suite} takes {length} with the salt"
                 )
 
 
@@ -96,8 +96,8 @@ class SrtpSessions:
 def srtp_sessions(leg: RelayLeg, keys: SrtpKeys, before: SrtpSessions | None) -> SrtpSessions:
     """Sessions for a leg; it is not given them yet.
 
-    Where the keys of a direction are what they were `before`, its session goes on: its rollover counter, and its
-    memory of what has come and gone, belong to the key.
+    Where the keys of a direction are what they were `before`, its session goes on: its rollover counter, and
+    its memory of what has come and gone, belong to the key.
 
     Raises:
         MediaError: the library is missing, too old or too new, or does not offer the suite.
@@ -134,7 +134,7 @@ class _Library:
         return int(self._ffi.cast("uintptr_t", function))
 
     def session(self, leg: RelayLeg, function: str, suite: str, key: bytes, ssrc: int | None) -> RelaySrtp:
-        """A session that protects what is sent as `ssrc`, or (None) unprotects what comes, whatever its SSRC."""
+        """A session that protects what is sent as `ssrc`, or (None) unprotects all that comes."""
         session = self.make(suite, key, ssrc)
         pointer = int(self._ffi.cast("uintptr_t", session._srtp[0]))
         addresses = self._addresses[function], self._addresses[f"{function}_rtcp"]
@@ -143,8 +143,8 @@ class _Library:
     def make(self, suite: str, key: bytes, ssrc: int | None) -> Any:
         """A `pylibsrtp.Session`.
 
-        Sending is for our one SSRC. "Any" would let RTCP in the clear from the other leg, whose first packet may
-        be of a kind that has no SSRC, make libsrtp remember numbers without end.
+        Sending is for our one SSRC. "Any" would let RTCP in the clear from the other leg, whose first packet
+        may be of a kind that has no SSRC, make libsrtp remember numbers without end.
         """
         policy_class = self._srtp.Policy
         try:
