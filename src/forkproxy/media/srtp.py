@@ -1,8 +1,8 @@
 """SRTP with keys from SDP (RFC 4568): the suites, a leg's keys, and sessions for the relay made of them.
 
 The cryptography is libsrtp with OpenSSL as the package pylibsrtp brings it. The relay calls libsrtp's
-functions by their addresses, which cffi gives; the sessions are made here, by that package's own code, so that none of
-libsrtp's structures is known to ours. The library is loaded when SRTP is first asked for.
+functions by their addresses, which cffi gives; the sessions are made here, by that package's own code, so
+that none of libsrtp's structures is known to ours. The library is loaded when SRTP is first asked for.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class SrtpKeys:
         for name, key in (("send", self.send), ("receive", self.receive)):
             if len(key) != length:
                 raise MediaError(
-                    f"SRTP key to {name} with: {len(key)} octets, but {self.suite} takes {length} with the salt"
+                    f"SRTP key to {name} with: {len(key)} octets, but {self.suite} takes {length}"
                 )
 
 
