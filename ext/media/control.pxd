@@ -21,15 +21,18 @@ from media.linux cimport close, monotonic_ns
 from media.ring cimport INBOUND, OUTBOUND, Pair
 from media.srtp cimport Srtp
 from media.stream cimport NO_SOURCE, reception_expected
+from media.voice cimport Speech, SpeechFigures, speech_clear
 from media.worker cimport (
     Worker,
     worker_adopt,
     worker_lock,
     worker_play,
     worker_release,
+    worker_speak,
     worker_tap,
     worker_unlock,
     worker_unplay,
+    worker_unspeak,
     worker_untap,
 )
 
@@ -194,6 +197,44 @@ cdef inline void leg_stop_playing(Worker *worker, Leg *leg, const Playback *play
     if leg.playing == playback:
         worker_unplay(worker, leg)
         leg.playing = NULL
+    worker_unlock(worker)
+
+
+cdef inline void leg_start_speaking(Worker *worker, Leg *leg, Speech *speech) noexcept nogil:
+    """Nobody else speaks to the leg. `speech` must live until this has been stopped."""
+    worker_lock(worker)
+    leg.speech = speech
+    worker_speak(worker, leg)
+    worker_unlock(worker)
+
+
+cdef inline void leg_stop_speaking(Worker *worker, Leg *leg) noexcept nogil:
+    """The relay thread does not know the leg's speech any more afterwards."""
+    worker_lock(worker)
+    worker_unspeak(worker, leg)
+    leg.speech = NULL
+    worker_unlock(worker)
+
+
+cdef inline uint64_t leg_clear_speech(Worker *worker, Leg *leg) noexcept nogil:
+    """Drop what has been written and not sent yet; how far had been sent."""
+    worker_lock(worker)
+    cdef uint64_t sent = leg.speech.sent
+    speech_clear(leg.speech)
+    worker_unlock(worker)
+    return sent
+
+
+cdef inline void leg_drain_speech(Worker *worker, Leg *leg) noexcept nogil:
+    """Nothing more will be written."""
+    worker_lock(worker)
+    leg.speech.draining = True
+    worker_unlock(worker)
+
+
+cdef inline void leg_speech_figures(Worker *worker, Leg *leg, SpeechFigures *to) noexcept nogil:
+    worker_lock(worker)
+    to[0] = leg.speech.figures
     worker_unlock(worker)
 
 

@@ -43,6 +43,7 @@ from media.linux cimport (
 from media.ring cimport INBOUND, OUTBOUND, Pair, Ring, ring_free, ring_new
 from media.srtp cimport Srtp
 from media.stream cimport Reception, Sending
+from media.voice cimport Speech
 
 cdef enum Codec:
     NO_CODEC = 0
@@ -77,7 +78,7 @@ cdef enum:
     NOT_CONNECTED            # no other leg
     NOT_SENDABLE             # the other leg has no address or no codec for it
     HELD                     # a direction forbids it
-    REPLACED                 # a prompt was being played to the other leg
+    REPLACED                 # a prompt or speech was being sent to the other leg
     STRAGGLER                # belonged to a source that is over
     SEND_ERROR
     SRTP_AUTH_FAILED         # not sealed with the leg's keys
@@ -154,6 +155,9 @@ cdef struct Leg:
     Playback *playing
     Leg *play_previous
     Leg *play_next
+    Speech *speech           # what is said to the phone piece by piece; NULL: nobody may
+    Leg *speech_previous
+    Leg *speech_next
     uint64_t counts[COUNTS]
     ClockFigures figures[2]  # of the tracks, from taps that are closed
 

@@ -1,4 +1,4 @@
-"""What a relay thread does: wait, read, cut frames, play prompts, look at the guards."""
+"""What a relay thread does: wait, read, cut frames, send prompts and speech, look at the guards."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -37,6 +37,7 @@ from media.linux cimport (
 )
 from media.path cimport leg_heard, leg_play, leg_rtcp, leg_rtp
 from media.ring cimport INBOUND, OUTBOUND, Pair, ring_write
+from media.speak cimport leg_speak
 from media.worker cimport (
     AT_RTCP,
     AT_RTP,
@@ -160,8 +161,8 @@ cdef inline bint cut_frames(Tapped *tapped, int64_t window_ns, int64_t now) noex
 
 
 cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
-    """What happens every 5 ms: a quarter of the tapped legs get their frame, prompts are sent, the event loop
-    is told."""
+    """What happens every 5 ms: a quarter of the tapped legs get their frame, prompts and speech are sent,
+    the event loop is told."""
     cdef int64_t tick = now // TICK_NS
     cdef int64_t at = max(worker.tick, tick - BUCKETS) + 1
     cdef Tapped *tapped
@@ -184,6 +185,10 @@ cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
             leg.playing = NULL
             any = True
         leg = following
+    leg = worker.speaking
+    while leg != NULL:
+        any = leg_speak(leg, now) or any
+        leg = leg.speech_next
     if any:
         events_notify(&worker.events)
 
@@ -193,7 +198,7 @@ cdef inline bint is_ticking(const Worker *worker) noexcept nogil:
     for i in range(BUCKETS):
         if worker.buckets[i] != NULL:
             return True
-    return worker.playing != NULL
+    return worker.playing != NULL or worker.speaking != NULL
 
 
 cdef inline void worker_handle(

@@ -63,7 +63,8 @@ from media.rtp cimport (
     rtp_type_is_rtcp,
 )
 from media.srtp cimport MOST_PLAIN, SRTP_REPEATED, SRTP_ROOM, srtp_open, srtp_seal
-from media.stream cimport PLAYED, reception_note, sending_next
+from media.stream cimport PLAYED, SPOKEN, reception_note, sending_next
+from media.voice cimport speech_mix, speech_replaces
 
 cdef enum:
     MOST_PLAYED = 480          # samples in a packet of ours: 60 ms
@@ -154,8 +155,12 @@ cdef inline void leg_rtcp(
     if peer == NULL or not leg_sendable(peer, &peer.rtcp):
         leg.counts[NOT_CONNECTED if peer == NULL else NOT_SENDABLE] += 1
         return
-    # While a prompt plays, the two streams that the report speaks of are not one another's continuation.
-    if leg.playing != NULL or peer.playing != NULL or peer.tx.source != leg_source(leg):
+    # While a prompt or speech is sent, the two streams that the report speaks of are not one another's
+    # continuation.
+    if (
+        leg.playing != NULL or peer.playing != NULL
+        or leg.tx.source == SPOKEN or peer.tx.source != leg_source(leg)
+    ):
         leg.counts[REPLACED] += 1
         return
     map.sender = peer.tx.ssrc
@@ -187,7 +192,7 @@ cdef inline void leg_forward(
     if not peer.receives:
         leg.counts[HELD] += 1
         return
-    if peer.playing != NULL:
+    if peer.playing != NULL or speech_replaces(peer.speech):
         leg.counts[REPLACED] += 1
         return
     if not sending_next(
@@ -199,6 +204,8 @@ cdef inline void leg_forward(
     if codec != wanted:
         payload = p + rtp.payload
         g711_translate(payload, payload, rtp.length, ulaw_alaw if wanted == PCMA else alaw_ulaw)
+    if peer.speech != NULL and peer.speech.mixes and codec != EVENTS:
+        speech_mix(peer.speech, p + rtp.payload, rtp.length, wanted == PCMA, rtp.sequence, now)
     rtp_rewrite(p, payload_type, marker, rtp.sequence, rtp.timestamp, peer.tx.ssrc)
     if peer.tapped != NULL:
         if codec == EVENTS:

@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -20,14 +20,19 @@ from media.control cimport (
     Remote,
     Snapshot,
     Totals,
+    leg_clear_speech,
+    leg_drain_speech,
     leg_enter,
     leg_leave,
     leg_set_remote,
     leg_set_route,
     leg_set_srtp,
     leg_snapshot,
+    leg_speech_figures,
     leg_start_playing,
+    leg_start_speaking,
     leg_stop_playing,
+    leg_stop_speaking,
     leg_tap,
     leg_untap,
     legs_join,
@@ -42,11 +47,13 @@ from media.linux cimport (
     EFD_NONBLOCK,
     close,
     eventfd,
+    exchange,
     getsockname,
     load_acquire,
     monotonic_ns,
     read,
     store_release,
+    write,
 )
 from media.loop cimport worker_start
 from media.ring cimport (
@@ -61,6 +68,15 @@ from media.ring cimport (
     ring_first,
 )
 from media.srtp cimport Srtp, Transform
+from media.voice cimport (
+    Speech,
+    SpeechFigures,
+    speech_free,
+    speech_left,
+    speech_open,
+    speech_tidy,
+    speech_write,
+)
 from media.worker cimport TICK_NS, Worker, worker_close, worker_open
 
 from forkproxy.model import Frame as _Frame
@@ -78,6 +94,9 @@ COUNT_NAMES = (
 """What a leg counts, in leg.pxd's order."""
 assert len(COUNT_NAMES) == COUNTS
 assert sizeof(Pair) == 8 * PAIR_WORDS
+
+cdef enum:
+    MARKS_AT_ONCE = 64         # reported for one speaker before others have their turn
 
 cdef tuple TRACKS = (_Track.INBOUND, _Track.OUTBOUND)
 cdef uint32_t last_serial = 1
@@ -101,7 +120,7 @@ cdef object make_frame(int track, uint64_t number, const Pair *pair):
 
 
 cdef class Relay:
-    """The relay threads, their eventfd, and the taps and prompts that the event loop serves."""
+    """The relay threads, their eventfd, and the taps, prompts and speakers that the event loop serves."""
 
     cdef Worker *workers
     cdef int threads
@@ -111,6 +130,7 @@ cdef class Relay:
     cdef dict legs               # by serial
     cdef list taps
     cdef list playbacks
+    cdef list speakers
     cdef object failed
     cdef uint64_t ended_wakeups
     cdef uint64_t ended_events_lost
@@ -118,15 +138,18 @@ cdef class Relay:
     cdef readonly uint64_t frames_lost
     cdef readonly uint64_t callbacks_failed
     cdef readonly uint64_t srtp_sessions
+    cdef readonly uint64_t speech_refused
+    cdef readonly uint64_t marks_refused
 
     def __cinit__(self, int threads, int window_ms, failed):
-        """`failed` is called with an exception that a tap's or a prompt's callback raised."""
+        """`failed` is called with an exception that a tap's, a prompt's or a speaker's callback raised."""
         cdef int i
         self.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         self.window_ms = window_ms
         self.legs = {}
         self.taps = []
         self.playbacks = []
+        self.speakers = []
         self.failed = failed
         self.workers = <Worker *>calloc(threads, sizeof(Worker))
         if self.workers == NULL:
@@ -185,11 +208,12 @@ cdef class Relay:
         return best
 
     def dispatch(self):
-        """Hand new frames to the taps, one batch each, and events and ends of prompts to whoever waits for
-        them."""
+        """Hand new frames to the taps, one batch each; events, ends of prompts and marks in speech to whoever
+        waits for them."""
         cdef uint64_t ignored
         cdef RelayTap tap
         cdef RelayPlayback playback
+        cdef RelaySpeaker speaker
         cdef RelayLeg leg
         read(self.event, &ignored, sizeof(ignored))
         store_release(&self.notified, 0)
@@ -205,6 +229,14 @@ cdef class Relay:
                 playback.leave()
                 if playback.on_done is not None:
                     self.call(playback.on_done, None)
+        for speaker in self.speakers.copy():
+            speaker.attend()
+
+    cdef void notify(self) noexcept:
+        """Have `dispatch` called by the event loop."""
+        cdef uint64_t one = 1
+        if exchange(&self.notified, 1) == 0:
+            write(self.event, &one, sizeof(one))
 
     cdef list take_events(self):
         """What the workers have told, each as a leg's serial and (kind, a, b, c)."""
@@ -241,7 +273,8 @@ cdef class Relay:
         result = {name: totals.counts[n] for n, name in enumerate(COUNT_NAMES)}
         result.update(
             legs=len(self.legs), sockets=2 * len(self.legs) + totals.guards, taps=len(self.taps),
-            rings=totals.rings, playbacks=len(self.playbacks), wakeups=totals.wakeups,
+            rings=totals.rings, playbacks=len(self.playbacks), speakers=len(self.speakers),
+            wakeups=totals.wakeups, speech_refused=self.speech_refused, marks_refused=self.marks_refused,
             frames_lost=self.frames_lost, events_lost=totals.events_lost,
             callbacks_failed=self.callbacks_failed, srtp_sessions=self.srtp_sessions,
         )
@@ -280,6 +313,7 @@ cdef class RelayLeg:
     cdef RelaySrtp opens
     cdef RelaySrtp former
     cdef RelaySrtp seals
+    cdef RelaySpeaker speaker
     cdef bint is_open
     cdef public object on_event
     """Called on the event loop with (kind, a, b, c) of each event of the leg; None: nobody."""
@@ -412,13 +446,15 @@ cdef class RelayLeg:
         return result
 
     def close(self):
-        """Close the sockets; taps and prompt end without further calls. Later calls do nothing."""
+        """Close the sockets; taps, prompt and speaker end without further calls. Later calls do nothing."""
         cdef RelayTap tap
         if not self.is_open:
             return
         self.disconnect()
         if self.playback is not None:
             self.playback.leave()
+        if self.speaker is not None:
+            self.speaker.close()
         for tap in self.relay.taps.copy():
             if tap.leg is self:
                 tap.close()
@@ -477,6 +513,136 @@ cdef class RelayPlayback:
     def playing(self):
         """Whether there is anything left to send."""
         return self.leg is not None and not load_acquire(&self.c.done)
+
+
+cdef class RelaySpeaker:
+    """mu-law audio that is written piece by piece and sent to a leg; see voice.pxd.
+
+    Positions count octets from the beginning, those that were cleared included.
+    """
+
+    cdef Speech c
+    cdef RelayLeg leg            # None: closed
+    cdef object on_progress
+    cdef uint64_t limit
+    cdef readonly uint64_t refused
+    """Octets that did not fit."""
+
+    def __cinit__(self, RelayLeg leg, bint mixes, uint64_t limit, on_progress):
+        """One a leg; it holds up to `limit` octets. `on_progress` is called as long as the position watched
+        has been reached."""
+        cdef Leg *c = leg.opened()
+        if leg.speaker is not None:
+            raise ValueError("somebody speaks to the leg already")
+        if not speech_open(&self.c, mixes, monotonic_ns()):
+            raise MemoryError
+        self.limit = limit
+        self.on_progress = on_progress
+        self.leg = leg
+        leg.speaker = self
+        leg.relay.speakers.append(self)
+        with nogil:
+            leg_start_speaking(leg.worker, c, &self.c)
+
+    def __dealloc__(self):
+        speech_free(&self.c)
+
+    cdef int leave(self) except -1:
+        """Stop. The relay thread does not know `c` any more afterwards."""
+        cdef RelaySpeaker held = self  # what follows may drop the last reference to it
+        cdef RelayLeg leg = self.leg
+        with nogil:
+            leg_stop_speaking(leg.worker, leg.c)
+        held.leg = None
+        held.on_progress = None
+        leg.speaker = None
+        leg.relay.speakers.remove(held)
+        return 0
+
+    cdef int attend(self) except -1:
+        """For `dispatch`: tell of marks, see whether it has drained, free what has been read."""
+        cdef Relay relay
+        cdef int left = MARKS_AT_ONCE
+        if self.leg is None:
+            return 0
+        relay = self.leg.relay
+        speech_tidy(&self.c)
+        while self.leg is not None and load_acquire(&self.c.played) >= self.c.watched:
+            if left == 0:
+                relay.notify()
+                return 0
+            left -= 1
+            relay.call(self.on_progress, None)
+        if self.leg is not None and self.c.draining and load_acquire(&self.c.played) == self.c.written:
+            self.leave()
+        return 0
+
+    def write(self, bytes audio):
+        """Append as much as there is room for, and return how much that is."""
+        cdef uint64_t taken = 0
+        cdef uint64_t size = len(audio)
+        if self.leg is not None and not self.c.draining:
+            taken = min(size, self.limit - <uint64_t>speech_left(&self.c))
+            taken = speech_write(&self.c, audio, taken)
+            self.leg.relay.speech_refused += size - taken
+        self.refused += size - taken
+        return taken
+
+    def watch(self, position):
+        """Call `on_progress` when `position` has been played, None: not at all."""
+        store_release(&self.c.watched, INT64_MAX if position is None else <uint64_t>position)
+        if self.leg is not None and load_acquire(&self.c.played) >= self.c.watched:
+            self.leg.relay.notify()
+
+    def refuse_mark(self):
+        """Count a mark that was one too many."""
+        if self.leg is not None:
+            self.leg.relay.marks_refused += 1
+
+    def clear(self):
+        """Drop what waits, and return the position up to which it had been sent."""
+        cdef uint64_t sent = self.c.sent
+        if self.leg is not None:
+            with nogil:
+                sent = leg_clear_speech(self.leg.worker, self.leg.c)
+            speech_tidy(&self.c)
+        return sent
+
+    def drain(self):
+        """Take no more, and close when all has been played."""
+        if self.leg is not None:
+            with nogil:
+                leg_drain_speech(self.leg.worker, self.leg.c)
+
+    def close(self):
+        """Drop what waits, and end; `on_progress` is not called any more. Later calls do nothing."""
+        if self.leg is not None:
+            self.clear()
+            self.leave()
+
+    @property
+    def closed(self):
+        return self.leg is None
+
+    @property
+    def written(self):
+        return self.c.written
+
+    @property
+    def sent(self):
+        return load_acquire(&self.c.sent)
+
+    @property
+    def played(self):
+        return load_acquire(&self.c.played)
+
+    def figures(self):
+        """What has been counted, by name."""
+        cdef SpeechFigures figures = self.c.figures
+        if self.leg is not None:
+            with nogil:
+                leg_speech_figures(self.leg.worker, self.leg.c, &figures)
+        return figures
 
 
 cdef class RelayTap:

@@ -52,6 +52,20 @@ from media.stream cimport (
     reception_note,
     sending_next,
 )
+from media.voice cimport (
+    Speech,
+    speech_by_itself,
+    speech_clear,
+    speech_due,
+    speech_elapse,
+    speech_free,
+    speech_mix,
+    speech_open,
+    speech_packet,
+    speech_replaces,
+    speech_tidy,
+    speech_write,
+)
 
 g711_fill_tables()
 
@@ -290,3 +304,74 @@ cdef class Sent:
         if sending_next(&self.c, source, &sequence, &timestamp, &marker, duration, now):
             return sequence, timestamp, bool(marker)
         return None
+
+
+cdef class SpeechQueue:
+    """A leg's speech, without the leg; times are nanoseconds of any clock."""
+
+    cdef Speech c
+
+    def __cinit__(self, bint mixes=False, int64_t now=0):
+        if not speech_open(&self.c, mixes, now):
+            raise MemoryError
+
+    def __dealloc__(self):
+        speech_free(&self.c)
+
+    def write(self, bytes audio):
+        """Append; then free what has been read."""
+        cdef int64_t taken = speech_write(&self.c, audio, len(audio))
+        speech_tidy(&self.c)
+        return taken
+
+    def clear(self):
+        speech_clear(&self.c)
+        speech_tidy(&self.c)
+
+    def drain(self):
+        self.c.draining = True
+
+    def tick(self, int64_t now, int samples=160):
+        """The packets that are sent now: of each, whether it comes late, and its octets."""
+        cdef uint8_t packet[480]
+        cdef list packets = []
+        cdef int count
+        cdef bint late
+        if not speech_by_itself(&self.c, now):
+            speech_elapse(&self.c, now)
+            return packets
+        count = speech_due(&self.c, samples, now)
+        while count > 0:
+            late = self.c.late
+            speech_packet(&self.c, packet, count, samples, now)
+            packets.append((late, packet[:samples]))
+            count = speech_due(&self.c, samples, now)
+        return packets
+
+    def mix(self, bytes payload, int sequence, int64_t now, bint alaw=False):
+        """A packet of the other leg's, as it is sent on."""
+        cdef bytearray copy = bytearray(payload)
+        speech_mix(&self.c, copy, len(copy), alaw, sequence, now)
+        return bytes(copy)
+
+    @property
+    def blocks(self):
+        """Blocks of memory that are held."""
+        cdef int count = 1
+        block = self.c.oldest
+        while block.next != NULL:
+            count += 1
+            block = block.next
+        return count
+
+    @property
+    def replaces(self):
+        """Whether the other leg's packets have to stay behind."""
+        return bool(speech_replaces(&self.c))
+
+    @property
+    def state(self):
+        """Positions and figures, by name."""
+        return dict(
+            self.c.figures, written=self.c.written, sent=self.c.sent, played=self.c.played, due=self.c.due
+        )

@@ -2,7 +2,7 @@
 stream).
 
 A leg sends one stream for its whole life, with an SSRC, sequence numbers and timestamps of our own. Its
-*source* changes: the other leg, a prompt, the next leg it is connected to. Within a source, sequence numbers
+*source* changes: the other leg, a prompt, speech, the next leg it is connected to. Within a source, sequence numbers
 and timestamps are moved by a constant, so that losses, order and timing reach the phone as they were; where
 the source changes, the constants are chosen so that the stream goes on without a gap, and the marker bit says
 that speech begins anew.
@@ -19,6 +19,7 @@ cdef enum:
     MISORDER = 100      # and so is further behind
     NO_SOURCE = 0       # what a Sending's `source` may be besides `reception_source`
     PLAYED = 1
+    SPOKEN = 2
 
 cdef struct Reception:
     bint heard

@@ -72,8 +72,9 @@ cdef struct Worker:
     int32_t rings
     Tapped *buckets[BUCKETS]   # by the tick in which their frames fall due
     Leg *playing
+    Leg *speaking
     int64_t tick
-    bint ticking               # there are taps or prompts
+    bint ticking               # there are taps, prompts or speech
     int64_t sweep
     uint64_t closed[COUNTS]    # of the legs that are gone
     uint64_t wakeups
@@ -178,6 +179,8 @@ cdef inline bint worker_adopt(Worker *worker, Leg *leg) noexcept nogil:
         worker_tap(worker, leg.tapped)
     if leg.playing != NULL:
         worker_play(worker, leg)
+    if leg.speech != NULL:
+        worker_speak(worker, leg)
     return True
 
 
@@ -198,6 +201,8 @@ cdef inline void worker_release(Worker *worker, Leg *leg) noexcept nogil:
         worker_untap(worker, leg.tapped)
     if leg.playing != NULL:
         worker_unplay(worker, leg)
+    if leg.speech != NULL:
+        worker_unspeak(worker, leg)
 
 
 cdef inline void worker_tap(Worker *worker, Tapped *tapped) noexcept nogil:
@@ -239,3 +244,22 @@ cdef inline void worker_unplay(Worker *worker, Leg *leg) noexcept nogil:
         leg.play_previous.play_next = leg.play_next
     else:
         worker.playing = leg.play_next
+
+
+cdef inline void worker_speak(Worker *worker, Leg *leg) noexcept nogil:
+    """Send the leg's speech from now on."""
+    leg.speech_previous = NULL
+    leg.speech_next = worker.speaking
+    if leg.speech_next != NULL:
+        leg.speech_next.speech_previous = leg
+    worker.speaking = leg
+    worker_wake(worker)
+
+
+cdef inline void worker_unspeak(Worker *worker, Leg *leg) noexcept nogil:
+    if leg.speech_next != NULL:
+        leg.speech_next.speech_previous = leg.speech_previous
+    if leg.speech_previous != NULL:
+        leg.speech_previous.speech_next = leg.speech_next
+    else:
+        worker.speaking = leg.speech_next

@@ -112,6 +112,7 @@ METRICS: dict[str, Metric] = {
     "rtp_rings": _gauge("Frame rings: legs whose audio is copied."),
     "rtp_playbacks": _gauge("Prompts that are being played."),
     "rtp_srtp_sessions": _gauge("SRTP sessions: one for each direction of an encrypted leg."),
+    "rtp_speakers": _gauge("Streams that may send audio into a call."),
     # RTP: packets
     "rtp_packets_received": _counter("Valid RTP packets received."),
     "rtp_octets_received": _counter("Octets of valid RTP packets received."),
@@ -130,7 +131,7 @@ METRICS: dict[str, Metric] = {
         "Packets not forwarded: the other leg had no address or codec for them."
     ),
     "rtp_dropped_held": _counter("Packets not forwarded: the negotiated direction forbids it."),
-    "rtp_dropped_replaced": _counter("Packets not forwarded: a prompt was being played instead."),
+    "rtp_dropped_replaced": _counter("Packets not forwarded: a prompt or speech was sent instead."),
     "rtp_dropped_flooded": _counter("Packets beyond 128 in 20 ms on one port."),
     "rtp_dropped_straggler": _counter("Packets not forwarded: another source had already taken over."),
     "rtp_dropped_send_error": _counter("Packets that the kernel refused to send."),
@@ -140,6 +141,10 @@ METRICS: dict[str, Metric] = {
         "Packets not sent: their sequence number had been used with the SRTP key."
     ),
     "rtp_frames_dropped": _counter("Frames of 20 ms that taps lost because they were fetched too late."),
+    "rtp_speech_octets_refused": _counter(
+        "Octets of mu-law from streams that were refused: too much audio waited to be played."
+    ),
+    "rtp_speech_marks_refused": _counter("Marks from streams that were refused: too many waited."),
     "rtp_callback_errors": _counter("Failures in what takes the taps' frames; the log has each."),
     "rtp_malformed_events": _counter("Telephone-event packets too short to be one; forwarded all the same."),
     "rtp_events_lost": _counter("Events (digits, ...) that the event loop was too slow to take."),

@@ -43,6 +43,8 @@ _COUNTERS = {
     "sockets": "ports",
     "frames_lost": "frames_dropped",
     "callbacks_failed": "callback_errors",
+    "speech_refused": "speech_octets_refused",
+    "marks_refused": "speech_marks_refused",
 }
 
 
@@ -80,7 +82,7 @@ class MediaEngine:
         self._legs: set[MediaLeg] = set()
 
     def start(self) -> None:
-        """Start the relay threads, and serve taps and prompts in the running event loop.
+        """Start the relay threads, and serve taps, prompts and speakers in the running event loop.
 
         Raises:
             MediaError: the system refuses a thread or a file descriptor.
@@ -139,7 +141,7 @@ class MediaEngine:
         self.ports.give_back(leg.rtp_port)
 
     def counters(self) -> dict[str, int]:
-        """What stands open (legs, ports, taps, rings, playbacks, srtp_sessions), and totals since the start.
+        """What stands open (legs, ports, taps, rings, playbacks, speakers, srtp_sessions), and totals.
 
         All names are explained in docs/media.md.
         """
@@ -147,4 +149,4 @@ class MediaEngine:
 
 
 def _callback_failed(error: Exception) -> None:
-    log.error("a callback of a tap or prompt failed; the others go on", exc_info=error)
+    log.error("a callback of a tap, prompt or speaker failed; the others go on", exc_info=error)

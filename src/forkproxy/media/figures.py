@@ -65,7 +65,7 @@ class LegFigures:
     held: int
     """Not forwarded: the negotiated direction forbids it."""
     replaced: int
-    """Not forwarded: a prompt was being played to the other leg."""
+    """Not forwarded: a prompt or speech was being sent to the other leg."""
     stragglers: int
     """Not forwarded: belonged to a source that another had replaced already."""
     send_errors: int
@@ -129,6 +129,26 @@ class LegFigures:
             inbound=TrackFigures(**raw["inbound"]),
             outbound=TrackFigures(**raw["outbound"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerFigures:
+    """What became of the audio that was written to a speaker."""
+
+    written_ms: int
+    """Taken,"""
+    played_ms: int
+    """of that played (on hold: passed over),"""
+    cleared_ms: int
+    """and of that dropped by `Speaker.clear` or by closing."""
+    refused_ms: int
+    """Not taken: there was no room, or the speaker was closed."""
+    marks_refused: int
+    """Marks that were not taken: too many waited."""
+    underruns: int
+    """Times that the audio came too late by less than a pause (200 ms)."""
+    padded: int
+    """Packets that were filled up with silence, at an end of speech."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
-"""A leg: the place of one phone in the relay, with its taps and prompts."""
+"""A leg: the place of one phone in the relay, with its taps, prompts and speaker."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from forkproxy.errors import MediaError
 from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
 from forkproxy.media.figures import LegFigures, TapFigures
+from forkproxy.media.speaker import BUFFER_SECONDS, Speaker, SpeakMode
 from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
 from forkproxy.model import Address, Frame, Track
 
@@ -234,6 +235,38 @@ class MediaLeg:
             raise MediaError("nothing can be played before PCMU or PCMA has been negotiated")
         return Playback(RelayPlayback(self._core, bytes(audio), loops, on_done))
 
+    def speak(
+        self,
+        *,
+        mode: SpeakMode = "replace",
+        limit_seconds: float = BUFFER_SECONDS,
+        on_mark: Callable[[str, bool], None] | None = None,
+    ) -> Speaker:
+        """Open a way for audio to the phone, which is written piece by piece.
+
+        A prompt (`play`) goes first: speech waits until it is over. It also waits until PCMU or PCMA has been
+        negotiated. While the phone is on hold, its time goes on unheard.
+
+        Args:
+            mode: ``replace``: while there is speech, what the other leg sends is not forwarded; ``mix``: both
+                are heard.
+            limit_seconds: how much audio may wait.
+            on_mark: see `Speaker.mark`; not called after `Speaker.close`, nor after the leg is closed.
+
+        Raises:
+            MediaError: somebody speaks to the leg already, an argument is out of its range, or the leg is
+                closed.
+        """
+        self._check_open()
+        if mode not in get_args(SpeakMode):
+            raise MediaError(f"speech: {mode!r} is not one of {', '.join(get_args(SpeakMode))}")
+        if not 0 < limit_seconds <= BUFFER_SECONDS:
+            raise MediaError(f"speech: a buffer of {limit_seconds:g} seconds is not up to {BUFFER_SECONDS:g}")
+        try:
+            return Speaker(self._core, mode, limit_seconds, on_mark)
+        except ValueError as error:
+            raise MediaError(f"{self!r}: {error}") from error
+
     def tap(
         self,
         on_frames: Callable[[list[Frame]], None],
@@ -263,7 +296,7 @@ class MediaLeg:
         )
 
     def close(self) -> LegFigures:
-        """Close taps (they get what is there), prompt and ports; later calls return the same."""
+        """Close taps (they get what is there), prompt, speaker and ports; later calls return the same."""
         if self._closed is None:
             self.disconnect()
             self._core.close()
