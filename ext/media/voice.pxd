@@ -222,7 +222,7 @@ cdef inline bint speech_by_itself(const Speech *speech, int64_t now) noexcept no
 
 cdef inline bint speech_replaces(const Speech *speech) noexcept nogil:
     """Whether the other leg's packets have to stay behind."""
-    return speech != NULL and speech.speaking and not speech.mixes
+    return speech != NULL and not speech.mixes and (speech.speaking or speech_left(speech) > 0)
 
 
 cdef inline bint speech_news(Speech *speech) noexcept nogil:

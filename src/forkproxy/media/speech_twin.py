@@ -102,7 +102,7 @@ class SpeechQueue:
     @property
     def replaces(self) -> bool:
         """Whether the other leg's packets have to stay behind."""
-        return self.speaking and not self.mixes
+        return not self.mixes and (self.speaking or bool(self.waiting))
 
     @property
     def state(self) -> dict[str, int]:
