@@ -1,4 +1,4 @@
-"""Speech on its way out of a leg, by the clock; what is mixed goes with the other leg's packets (path.pxd)."""
+"""Speech on its way out of a leg, by the clock; what is mixed goes with the other leg's packets instead."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 

@@ -2,10 +2,10 @@
 stream).
 
 A leg sends one stream for its whole life, with an SSRC, sequence numbers and timestamps of our own. Its
-*source* changes: the other leg, a prompt, speech, the next leg it is connected to. Within a source, sequence numbers
-and timestamps are moved by a constant, so that losses, order and timing reach the phone as they were; where
-the source changes, the constants are chosen so that the stream goes on without a gap, and the marker bit says
-that speech begins anew.
+*source* changes: the other leg, a prompt, speech, the next leg it is connected to. Within a source, sequence
+numbers and timestamps are moved by a constant, so that losses, order and timing reach the phone as they were;
+where the source changes, the constants are chosen so that the stream goes on without a gap, and the marker
+bit says that speech begins anew.
 """
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t

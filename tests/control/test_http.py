@@ -129,7 +129,7 @@ async def test_connections_beyond_the_limit_are_closed_at_once(monkeypatch: pyte
             await writer.wait_closed()
         assert server._runner is not None
         assert server._runner.server is not None
-        while server._runner.server.connections:  # noqa: ASYNC110 - aiohttp has no event for it
+        while server._runner.server.connections:  # aiohttp has no event for it
             await asyncio.sleep(0.01)
         assert (await raw(server, b"GET /healthz HTTP/1.0\r\n\r\n")).endswith(b"ok\n")
 

@@ -184,7 +184,9 @@ async def test_marks_come_in_order_each_when_its_audio_is_over(engine: MediaEngi
     leg, alice = one(engine, phone)
     marks = Marks()
     played: list[int] = []
-    speaker = leg.speak(on_mark=lambda name, cleared: (marks(name, cleared), played.append(speaker.played_ms)))
+    speaker = leg.speak(
+        on_mark=lambda name, cleared: (marks(name, cleared), played.append(speaker.played_ms))
+    )
     speaker.mark("at once")
     assert marks == []  # never from within
     await marks.until(1)
@@ -413,6 +415,7 @@ async def test_mixing_goes_on_when_the_other_leg_falls_silent_and_returns(
     engine: MediaEngine, phone: Make
 ) -> None:
     a, alice, b, bob = await pair(engine, phone)
+    a.set_remote(alice.address, alice.address, {0: "PCMU"})
     b.set_remote(bob.address, bob.address, {8: "PCMA"})
     speaker = a.speak(mode="mix")
     ours = encode_ulaw_sample(4000)

@@ -205,4 +205,10 @@ def test_what_was_overtaken_is_not_mixed_with_what_comes_later() -> None:
     queue = SpeechQueue(True, START)
     queue.write(b"\x12" * 160 * 8)
     silence = b"\xff" * 160
-    assert [queue.mix(silence, n, START) != silence for n in (65535, 1, 0, 1, 2)] == [True, True, False, False, True]
+    assert [queue.mix(silence, n, START) != silence for n in (65535, 1, 0, 1, 2)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]

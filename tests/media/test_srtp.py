@@ -76,7 +76,7 @@ def call(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(3):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)
 
 

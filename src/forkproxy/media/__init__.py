@@ -1,8 +1,8 @@
 """4. RTP: ports, the relay, the frame duplicator. Packets never meet Python.
 
-`MediaEngine` opens a `MediaLeg` for each phone; legs are connected, tapped, played and spoken to. The relay itself is
-written in Cython (ext/media): its threads need no interpreter. docs/media.md says what is done to packets and
-frames.
+`MediaEngine` opens a `MediaLeg` for each phone; legs are connected, tapped, played and spoken to. The relay
+itself is written in Cython (ext/media): its threads need no interpreter. docs/media.md says what is done to
+packets and frames.
 """
 
 from forkproxy.media.engine import MediaEngine

@@ -73,8 +73,7 @@ class Speaker:
         """
         sent = self._core.clear()
         self._marks = deque(
-            (min(position, sent), name, cleared or position > sent)
-            for position, name, cleared in self._marks
+            (min(position, sent), name, cleared or position > sent) for position, name, cleared in self._marks
         )
         if self._marks:
             self._core.watch(self._marks[0][0])
