@@ -23,8 +23,8 @@ from media.clock cimport (
 )
 from media.events cimport EventQueue, events_open
 from media.g711 cimport alaw_ulaw
+from media.codec cimport EVENTS, PCMA, PCMU
 from media.leg cimport (
-    EVENTS,
     EXACT,
     FLOODED,
     LOCKS,
@@ -34,8 +34,6 @@ from media.leg cimport (
     NO_ROUTE,
     OPEN,
     PACKETS_IN,
-    PCMA,
-    PCMU,
     RTCP_IN,
     UNKNOWN_PAYLOAD,
     UNKNOWN_SOURCE,

@@ -9,6 +9,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from media.address cimport Address, Sockaddr, address_write, is_unspecified, same_address, same_host
+from media.codec cimport Coder
 from media.clock cimport (
     Clock,
     ClockFigures,
@@ -44,12 +45,6 @@ from media.ring cimport INBOUND, OUTBOUND, Pair, Ring, ring_free, ring_new
 from media.srtp cimport Srtp
 from media.stream cimport Reception, Sending
 from media.voice cimport Speech
-
-cdef enum Codec:
-    NO_CODEC = 0
-    PCMU = 1
-    PCMA = 2
-    EVENTS = 3               # telephone-event: forwarded, not audio
 
 cdef enum Lock:
     OPEN = 0                 # nobody has been heard yet
@@ -144,6 +139,7 @@ cdef struct Leg:
     uint8_t play_type        # what prompts are sent as,
     uint8_t play_codec
     int32_t packet_ms        # and how much of them in one packet
+    Coder *coder             # for codecs that remember; NULL: none has been negotiated
     Srtp *opens              # what is received; NULL: it is plain
     Srtp *former             # opened it before, and still may; else NULL
     Srtp *seals              # what is sent; NULL: it goes out plain

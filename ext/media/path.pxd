@@ -1,7 +1,7 @@
 """The way of a packet: checked, counted, tapped, renumbered, sent on. Nothing here allocates, waits or knows
 Python."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from media.address cimport Address, address_read
@@ -9,8 +9,19 @@ from media.clock cimport clock_push, clock_skip
 from media.dtmf cimport HEARD_END, HEARD_FAULT, Heard, event_packet, event_silence
 from media.events cimport EVENT_DTMF
 from media.g711 cimport ULAW_SILENCE, alaw_ulaw, g711_translate, ulaw_alaw
-from media.leg cimport (
+from media.codec cimport (
     EVENTS,
+    L16,
+    MOST_SAMPLES,
+    NO_CODEC,
+    PCMA,
+    PCMU,
+    codec_decode,
+    codec_encode,
+    codec_is_g711,
+    codec_samples,
+)
+from media.leg cimport (
     HELD,
     LOCKS,
     MALFORMED,
@@ -19,14 +30,12 @@ from media.leg cimport (
     NOT_CONNECTED,
     NOT_NEGOTIATED,
     NOT_SENDABLE,
-    NO_CODEC,
     NO_ROUTE,
     OCTETS_IN,
     OCTETS_OUT,
     OPEN,
     PACKETS_IN,
     PACKETS_OUT,
-    PCMA,
     REPLACED,
     RTCP_IN,
     RTCP_OUT,
@@ -41,6 +50,7 @@ from media.leg cimport (
     Lock,
     Playback,
     Port,
+    Tapped,
     leg_flooded,
     leg_hear_one,
     leg_judge,
@@ -65,6 +75,13 @@ from media.rtp cimport (
 from media.srtp cimport MOST_PLAIN, SRTP_REPEATED, SRTP_ROOM, srtp_open, srtp_seal
 from media.stream cimport PLAYED, SPOKEN, reception_note, sending_next
 from media.voice cimport speech_mix, speech_replaces
+
+cdef struct Audio:
+    # What a packet carries, on its way to the taps and to the other leg.
+    uint8_t codec
+    bint decoded
+    int32_t samples            # at 8,000 Hz
+    int16_t linear[MOST_SAMPLES]  # once it is `decoded`
 
 cdef enum:
     MOST_PLAYED = 480          # samples in a packet of ours: 60 ms
@@ -174,15 +191,70 @@ cdef inline void leg_rtcp(
         leg_send(peer, &peer.rtcp, p, size)
 
 
+cdef inline int32_t leg_encode(Leg *leg, uint8_t *payload, int32_t samples) noexcept nogil:
+    """Turn a mu-law payload of ours into what the phone is played, in place, unless that is G.711: its
+    octets, up to two a sample."""
+    cdef int16_t linear[MOST_PLAYED]
+    if codec_is_g711(leg.play_codec):
+        return samples
+    codec_decode(NULL, PCMU, payload, samples, linear)
+    return codec_encode(leg.coder, leg.play_codec, linear, samples, payload)
+
+
+cdef inline void clock_push_audio(
+    Tapped *tapped, int track, uint64_t source, const Rtp *rtp, const uint8_t *payload, const Audio *audio,
+    int64_t now,
+) noexcept nogil:
+    """Lay a packet on a track: G.711 as it is, anything else as mu-law made of its linear samples."""
+    cdef uint8_t ulaw[MOST_SAMPLES]
+    cdef const uint8_t *table = NULL
+    if codec_is_g711(audio.codec):
+        table = alaw_ulaw if audio.codec == PCMA else NULL
+    else:
+        codec_encode(NULL, PCMU, audio.linear, audio.samples, ulaw)
+        payload = ulaw
+    clock_push(
+        &tapped.tracks[track], source, rtp.sequence, rtp.timestamp, payload, audio.samples, table, now
+    )
+
+
+cdef inline void audio_decode(Leg *leg, Audio *audio, const uint8_t *payload, int32_t octets) noexcept nogil:
+    """Have the linear samples at hand; what cannot be decoded has none."""
+    if not audio.decoded:
+        audio.decoded = True
+        audio.samples = codec_decode(leg.coder, audio.codec, payload, octets, audio.linear)
+
+
+cdef inline int32_t leg_convert(
+    Leg *peer, Audio *audio, uint8_t wanted, uint16_t sequence, uint8_t *to, int64_t now
+) noexcept nogil:
+    """Write a packet's payload in a codec that the other leg speaks: its octets; 0: it cannot be sent."""
+    cdef uint8_t ulaw[MOST_SAMPLES]
+    if leg_mixes(peer) and not codec_is_g711(wanted):
+        codec_encode(NULL, PCMU, audio.linear, audio.samples, ulaw)
+        speech_mix(peer.speech, ulaw, audio.samples, False, sequence, now)
+        codec_decode(NULL, PCMU, ulaw, audio.samples, audio.linear)
+    if wanted == L16 and 2 * audio.samples > MOST_PLAIN - RTP_HEADER:
+        return 0
+    return codec_encode(peer.coder, wanted, audio.linear, audio.samples, to)
+
+
+cdef inline bint leg_mixes(const Leg *leg) noexcept nogil:
+    """Whether speech is added to what passes to the phone."""
+    return leg.speech != NULL and leg.speech.mixes
+
+
 cdef inline void leg_forward(
-    Leg *leg, uint8_t *p, int32_t size, Rtp *rtp, uint8_t codec, int64_t now
+    Leg *leg, uint8_t *p, int32_t size, Rtp *rtp, Audio *audio, int64_t now
 ) noexcept nogil:
     """Send a checked packet on to the other leg, as part of the stream that its phone gets from us."""
     cdef Leg *peer = leg.peer
     cdef uint8_t payload_type = leg.route[rtp.payload_type]
     cdef uint8_t wanted = leg.route_codec[rtp.payload_type]
     cdef bint marker = rtp.marker
-    cdef uint8_t *payload
+    cdef uint8_t *payload = p + rtp.payload
+    cdef uint8_t made[RTP_HEADER + 2 * MOST_SAMPLES]
+    cdef int32_t octets
     if peer == NULL:
         leg.counts[NOT_CONNECTED] += 1
         return
@@ -197,24 +269,35 @@ cdef inline void leg_forward(
         return
     if not sending_next(
         &peer.tx, leg_source(leg), &rtp.sequence, &rtp.timestamp, &marker,
-        FRAME if codec == EVENTS else rtp.length, now,
+        FRAME if audio.codec == EVENTS else audio.samples, now,
     ):
         leg.counts[STRAGGLER] += 1
         return
-    if codec != wanted:
-        payload = p + rtp.payload
-        g711_translate(payload, payload, rtp.length, ulaw_alaw if wanted == PCMA else alaw_ulaw)
-    if peer.speech != NULL and peer.speech.mixes and codec != EVENTS:
-        speech_mix(peer.speech, p + rtp.payload, rtp.length, wanted == PCMA, rtp.sequence, now)
+    if codec_is_g711(audio.codec) and codec_is_g711(wanted):
+        if audio.codec != wanted:
+            g711_translate(payload, payload, rtp.length, ulaw_alaw if wanted == PCMA else alaw_ulaw)
+            audio.codec = wanted
+    elif audio.codec != EVENTS and (audio.codec != wanted or leg_mixes(peer)):
+        audio_decode(leg, audio, payload, rtp.length)
+        octets = leg_convert(peer, audio, wanted, rtp.sequence, made + RTP_HEADER, now)
+        if octets == 0:
+            leg.counts[NOT_SENDABLE] += 1
+            return
+        audio.codec = wanted
+        made[0] = 0x80
+        p = made
+        payload = made + RTP_HEADER
+        size = RTP_HEADER + octets
+    if leg_mixes(peer) and codec_is_g711(wanted):
+        speech_mix(peer.speech, payload, audio.samples, wanted == PCMA, rtp.sequence, now)
     rtp_rewrite(p, payload_type, marker, rtp.sequence, rtp.timestamp, peer.tx.ssrc)
     if peer.tapped != NULL:
-        if codec == EVENTS:
+        if audio.codec == EVENTS:
             clock_skip(&peer.tapped.tracks[OUTBOUND], 0, rtp.sequence, now)
         else:
-            clock_push(
-                &peer.tapped.tracks[OUTBOUND], 0, rtp.sequence, rtp.timestamp,
-                p + rtp.payload, rtp.length, alaw_ulaw if wanted == PCMA else NULL, now,
-            )
+            if not codec_is_g711(audio.codec):
+                audio_decode(leg, audio, payload, rtp.length)
+            clock_push_audio(peer.tapped, OUTBOUND, 0, rtp, payload, audio, now)
     leg_send(peer, &peer.rtp, p, size)
 
 
@@ -234,6 +317,7 @@ cdef inline void leg_rtp(
     cdef RtpFault fault
     cdef Lock belief = OPEN
     cdef uint8_t codec
+    cdef Audio audio
     if source != NULL:
         belief = leg_judge(leg, &leg.rtp, source)
         if belief == OPEN:
@@ -275,15 +359,17 @@ cdef inline void leg_rtp(
         )
     elif leg.digits.active:
         leg_heard(leg, event_silence(&leg.digits, now))
+    audio.codec = codec
+    audio.decoded = False
+    audio.samples = codec_samples(codec, rtp.length)
     if leg.tapped != NULL:
         if codec == EVENTS:
             clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)
         else:
-            clock_push(
-                &leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, rtp.timestamp,
-                p + rtp.payload, rtp.length, alaw_ulaw if codec == PCMA else NULL, now,
-            )
-    leg_forward(leg, p, size, &rtp, codec, now)
+            if not codec_is_g711(codec):
+                audio_decode(leg, &audio, p + rtp.payload, rtp.length)
+            clock_push_audio(leg.tapped, INBOUND, leg_source(leg), &rtp, p + rtp.payload, &audio, now)
+    leg_forward(leg, p, size, &rtp, &audio, now)
 
 
 cdef inline bint leg_play(Leg *leg, int64_t now) noexcept nogil:
@@ -291,7 +377,7 @@ cdef inline bint leg_play(Leg *leg, int64_t now) noexcept nogil:
     cdef Playback *playback = leg.playing
     cdef int32_t samples = leg.packet_ms * 8
     cdef int32_t filled, part
-    cdef uint8_t packet[RTP_HEADER + MOST_PLAYED]
+    cdef uint8_t packet[RTP_HEADER + 2 * MOST_PLAYED]
     cdef uint8_t *payload = packet + RTP_HEADER
     cdef uint16_t sequence
     cdef uint32_t timestamp
@@ -330,5 +416,5 @@ cdef inline bint leg_play(Leg *leg, int64_t now) noexcept nogil:
             g711_translate(payload, payload, samples, ulaw_alaw)
         packet[0] = 0x80
         rtp_rewrite(packet, leg.play_type, marker, sequence, timestamp, leg.tx.ssrc)
-        leg_send(leg, &leg.rtp, packet, RTP_HEADER + samples)
+        leg_send(leg, &leg.rtp, packet, RTP_HEADER + leg_encode(leg, payload, samples))
     return False

@@ -16,6 +16,16 @@ from libc.string cimport memcpy, memset
 
 from media.address cimport Sockaddr
 from media.clock cimport FLAG_CONCEALED, FLAG_RECEIVED, FRAME_NS
+from media.codec cimport (
+    G722,
+    Codecs,
+    G722Decode,
+    G722Encode,
+    G722Start,
+    coder_free,
+    coder_new,
+    codecs_fill,
+)
 from media.control cimport (
     Remote,
     Snapshot,
@@ -79,6 +89,7 @@ from media.voice cimport (
 )
 from media.worker cimport TICK_NS, Worker, worker_close, worker_open
 
+from forkproxy.media.codecs import g722_addresses
 from forkproxy.model import Frame as _Frame
 from forkproxy.model import Track as _Track
 
@@ -102,6 +113,19 @@ cdef tuple TRACKS = (_Track.INBOUND, _Track.OUTBOUND)
 cdef uint32_t last_serial = 1
 
 g711_fill_tables()
+
+cdef void fill_codecs() except *:
+    cdef Codecs functions
+    cdef uintptr_t start_decoder, start_encoder, decode, encode
+    start_decoder, start_encoder, decode, encode = g722_addresses()
+    functions.start_decoder = <G722Start>start_decoder
+    functions.start_encoder = <G722Start>start_encoder
+    functions.decode = <G722Decode>decode
+    functions.encode = <G722Encode>encode
+    codecs_fill(&functions)
+
+
+fill_codecs()
 
 
 cdef inline void put(object frame, Py_ssize_t at, object item):
@@ -345,6 +369,8 @@ cdef class RelayLeg:
         relay.legs[self.c.serial] = self
 
     def __dealloc__(self):
+        if self.c != NULL:
+            coder_free(self.c.coder)
         free(self.c)  # what is open is closed by close(); the relay holds every open leg until then
 
     cdef Leg *opened(self) except NULL:
@@ -377,6 +403,10 @@ cdef class RelayLeg:
         remote.play_type = play_type
         remote.play_codec = play_codec
         remote.packet_ms = packet_ms
+        if G722 in codecs and c.coder == NULL:
+            c.coder = coder_new()  # the relay thread looks at it only for a codec that it is told of below
+            if c.coder == NULL:
+                raise OSError("PJSIP's library has no G.722, or no memory is left")
         with nogil:
             leg_set_remote(self.worker, c, &remote)
 

@@ -3,9 +3,10 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 from media.clock cimport clock_push
+from media.codec cimport NO_CODEC, PCMA
 from media.g711 cimport alaw_ulaw, g711_translate, ulaw_alaw
-from media.leg cimport NO_CODEC, PCMA, Leg, leg_sendable
-from media.path cimport MOST_PLAYED, leg_send
+from media.leg cimport Leg, leg_sendable
+from media.path cimport MOST_PLAYED, leg_encode, leg_send
 from media.ring cimport OUTBOUND
 from media.rtp cimport RTP_HEADER, rtp_rewrite
 from media.stream cimport NO_SOURCE, SPOKEN, sending_next
@@ -23,7 +24,7 @@ cdef inline void leg_say(
     Leg *leg, Speech *speech, int32_t count, int32_t samples, int64_t now
 ) noexcept nogil:
     """Send `count` octets of speech, filled up to `samples`. On hold, time goes on and nothing is sent."""
-    cdef uint8_t packet[RTP_HEADER + MOST_PLAYED]
+    cdef uint8_t packet[RTP_HEADER + 2 * MOST_PLAYED]
     cdef uint8_t *payload = packet + RTP_HEADER
     cdef uint16_t sequence = speech.sequence
     cdef uint32_t timestamp = speech.timestamp
@@ -49,7 +50,7 @@ cdef inline void leg_say(
             &leg.tapped.tracks[OUTBOUND], 0, sequence, timestamp, payload, samples,
             alaw_ulaw if leg.play_codec == PCMA else NULL, now,
         )
-    leg_send(leg, &leg.rtp, packet, RTP_HEADER + samples)
+    leg_send(leg, &leg.rtp, packet, RTP_HEADER + leg_encode(leg, payload, samples))
 
 
 cdef inline bint leg_speak(Leg *leg, int64_t now) noexcept nogil:

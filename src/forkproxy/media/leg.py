@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from forkproxy.errors import MediaError
 from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
+from forkproxy.media.codecs import CODECS, TRANSCODABLE
 from forkproxy.media.figures import LegFigures, TapFigures
 from forkproxy.media.speaker import BUFFER_SECONDS, Speaker, SpeakMode
 from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
@@ -17,9 +18,6 @@ from forkproxy.model import Address, Frame, Track
 if TYPE_CHECKING:
     from forkproxy.media.engine import MediaEngine
 
-CODECS = {"PCMU": 1, "PCMA": 2, "TELEPHONE-EVENT": 3}
-"""What a leg carries, by its name in SDP, and what the relay calls it."""
-_G711 = ("PCMU", "PCMA")
 _NO_ROUTE = 255
 _SENDS = {"sendrecv": True, "sendonly": True, "recvonly": False, "inactive": False}
 _RECEIVES = {"sendrecv": True, "sendonly": False, "recvonly": True, "inactive": False}
@@ -126,9 +124,8 @@ class MediaLeg:
 
         Args:
             rtp, rtcp: address literals; 0.0.0.0 as host means that nothing is to be sent there.
-            codecs: payload type to name: ``PCMU``, ``PCMA`` or ``TELEPHONE-EVENT``; the first one of the
-            former
-                two is what prompts are sent in.
+            codecs: payload type to name: those of `forkproxy.media.codecs.CODECS`; the first one of audio is
+                what prompts are sent in.
             direction: from the phone's view, as it stands in its SDP: ``sendonly`` and ``inactive`` mean that
             it
                 gets nothing, ``recvonly`` and ``inactive`` that what it sends is not forwarded or tapped.
@@ -157,7 +154,7 @@ class MediaLeg:
         learn_from = [rtp_host] if latch else []
         if latch and signalled_from is not None and _is_private(rtp.host):
             learn_from.append(self._host(signalled_from))
-        play_type = next((number for number, name in codecs.items() if name in _G711), 0)
+        play_type = next((number for number, name in codecs.items() if name in TRANSCODABLE), 0)
         if srtp is not None or self._srtp is not None:
             self._set_srtp(srtp)
         self._codecs = dict(codecs)
@@ -185,7 +182,7 @@ class MediaLeg:
         """Forward what this leg's phone sends to `other`'s, and the other way round.
 
         A payload type becomes what `payload_types` (`back`: of the other direction) says, otherwise what the
-        same codec is called there; PCMU and PCMA are turned into each other where only one of them is spoken.
+        same codec is called there; where the other phone does not speak it, its audio is transcoded.
         May be called before or after `set_remote`, and again with other payload types. A connection to a
         third leg ends.
 
@@ -224,15 +221,15 @@ class MediaLeg:
                 `Playback.stop`, nor if other audio is played or the leg is closed before that.
 
         Raises:
-            MediaError: there is no audio, neither PCMU nor PCMA has been negotiated, or the leg is closed.
+            MediaError: there is no audio, no codec for it has been negotiated, or the leg is closed.
         """
         self._check_open()
         if not audio:
             raise MediaError("there is no audio to play")
         if loops < 0:
             raise MediaError(f"loops: {loops} is negative")
-        if not any(name in _G711 for name in self._codecs.values()):
-            raise MediaError("nothing can be played before PCMU or PCMA has been negotiated")
+        if not any(name in TRANSCODABLE for name in self._codecs.values()):
+            raise MediaError("nothing can be played before a codec has been negotiated")
         return Playback(RelayPlayback(self._core, bytes(audio), loops, on_done))
 
     def speak(
@@ -244,7 +241,7 @@ class MediaLeg:
     ) -> Speaker:
         """Open a way for audio to the phone, which is written piece by piece.
 
-        A prompt (`play`) goes first: speech waits until it is over. It also waits until PCMU or PCMA has been
+        A prompt (`play`) goes first: speech waits until it is over. It also waits until a codec has been
         negotiated. While the phone is on hold, its time goes on unheard.
 
         Args:
@@ -362,8 +359,8 @@ def _routes(
         candidates = [given[number]] if number in given else []
         candidates += [number] * (theirs.get(number) == name)
         candidates += [other for other, what in theirs.items() if what == name]
-        if name in _G711:
-            candidates += [other for other, what in theirs.items() if what in _G711]
+        if name in TRANSCODABLE:
+            candidates += [other for other, what in theirs.items() if what in TRANSCODABLE]
         if candidates and candidates[0] in theirs:
             types[number] = candidates[0]
             codecs[number] = CODECS[theirs[candidates[0]]]
