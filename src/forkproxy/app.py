@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from forkproxy import __version__, logs
+from forkproxy.bridge.choice import Abilities
 from forkproxy.bridge.manager import CallManager
 from forkproxy.bridge.prompts import Prompts
 from forkproxy.bridge.services import Services
@@ -69,6 +70,8 @@ class App:
             media_address=self._media_address(),
             start_wait=config.streams.start_wait,
             buffer=config.streams.buffer,
+            srtp=config.media.srtp,
+            abilities=Abilities(offered=config.media.codecs),
         )
         self._calls = CallManager(self._services, config.loaded_flows)
         self._api = ApiServer(

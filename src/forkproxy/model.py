@@ -9,12 +9,16 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 FRAME_MS = 20
 """The length of a tap's frame in milliseconds."""
 FRAME_BYTES = 160
 """The length of a tap's frame in octets: mu-law, 8,000 Hz, one channel."""
+
+
+SrtpMode = Literal["off", "optional", "required"]
+"""Whether a leg's audio is encrypted: never; where the other side can; always, or there is no call."""
 
 
 class Track(StrEnum):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from forkproxy.errors import SignallingError
 from forkproxy.flow.actions import Connect
+from forkproxy.model import SrtpMode
 from forkproxy.signalling.trunks import Trunk, route
 
 NUMBER = re.compile(r"\+?[0-9*#]{2,}")
@@ -31,6 +32,8 @@ class Target:
     uri: str
     username: str | None = None
     password: str | None = None
+    srtp: SrtpMode | None = None
+    """What the trunk says about encryption; None: nothing."""
 
 
 def party(uri: str) -> str:
@@ -89,7 +92,7 @@ def target(connect: Connect, trunks: Sequence[Trunk]) -> Target:
     if match is None:
         raise NoRoute(f"trunk {trunk.name!r} has no usable address: {trunk.address!r}")
     uri = f"{match['scheme']}:{number}@{match['host']}{match['rest'] or ''}"
-    return Target(uri, trunk.username, trunk.password)
+    return Target(uri, trunk.username, trunk.password, trunk.srtp)
 
 
 def host_of(uri: str) -> str:

@@ -16,13 +16,13 @@ from forkproxy.bridge import addresses
 from forkproxy.bridge import events as ev
 from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
-from forkproxy.bridge.negotiation import Negotiation, payload_types
+from forkproxy.bridge.negotiation import Negotiation
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError, MediaError, SdpError, StreamError
 from forkproxy.flow import Execution, Flow
 from forkproxy.media import LegFigures, MediaLeg, Playback
 from forkproxy.media.audio import ringback
-from forkproxy.model import CallInfo, new_sid
+from forkproxy.model import CallInfo, SrtpMode, new_sid
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
 from forkproxy.signalling import events as sip
 from forkproxy.signalling.sdp import AudioSession
@@ -119,7 +119,12 @@ class Call:
         self._media = services.media.open_leg(f"{info.sid} caller")
         try:
             self._negotiation = Negotiation(
-                leg.offer, self._media, self._host, signalled_from=leg.remote.host
+                leg.offer,
+                self._media,
+                self._host,
+                signalled_from=leg.remote.host,
+                srtp=services.srtp,
+                abilities=services.abilities,
             )
         except ForkproxyError:
             self._media.close()
@@ -331,7 +336,7 @@ class Call:
             callee = self._callees[key] = CalleeLeg(key, media)
             callee.sip = self._services.endpoint.dial(
                 target.uri,
-                sdp=self._negotiation.offer_for_callee(media, host),
+                sdp=self._negotiation.offer_for_callee(media, host, self._srtp(target.srtp)),
                 from_uri=addresses.caller_uri(action.connect.caller_id, self.info.from_, host),
                 from_display=self.leg.from_display,
                 username=target.username,
@@ -346,13 +351,16 @@ class Call:
                 media.close()
             self._post(ev.CalleeEnded(key, error.sip_status, str(error), "local"))
 
+    def _srtp(self, trunk: SrtpMode | None) -> SrtpMode:
+        """Whether a callee is offered keys: as its trunk says; otherwise `optional` follows the caller."""
+        mode = trunk or self._services.srtp
+        if trunk is None and mode == "optional" and not self._negotiation.encrypted:
+            return "off"
+        return mode
+
     def _bridge(self, callee: CalleeLeg) -> None:
         """Let the relay forward between the legs, renumbering payload types where the two differ."""
-        there: dict[int, int] = {}
-        back: dict[int, int] = {}
-        if self._negotiation.remote is not None and callee.session is not None:
-            there = payload_types(self._negotiation.remote, callee.session)
-            back = payload_types(callee.session, self._negotiation.remote)
+        there, back = self._negotiation.payload_types(callee.session)
         self._media.connect(callee.media, there, back)
 
     def _ringback(self, on: bool) -> None:

@@ -1,31 +1,57 @@
 """Offer and answer across the two legs (RFC 3264): the caller's offer goes to the callee with our address in
-it, the callee's answer comes back the same way, and both legs' codecs and addresses go to the relay.
+it, the callee's answer comes back the same way, and both legs' codecs, addresses and keys go to the relay.
 
 Each leg has an offer/answer of its own. The answer that the caller got stands for the whole call (in a 183
-or, when the flow played something first, in a 200 of ours); a callee dialled after that is offered just what
-the caller has agreed to.
+or, when the flow played something first, in a 200 of ours); a callee dialled after that is offered first what
+the caller has been told. The keys of SRTP are each leg's own, and so is whether it is encrypted at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from forkproxy.bridge import choice
+from forkproxy.bridge.choice import Abilities
 from forkproxy.errors import SdpError
-from forkproxy.media import MediaLeg
-from forkproxy.model import Address
-from forkproxy.signalling import sdp
-
-DTMF = "TELEPHONE-EVENT"
+from forkproxy.media import MediaLeg, SrtpKeys
+from forkproxy.model import Address, SrtpMode
+from forkproxy.signalling import sdes, sdp
 
 
-def codec_map(session: sdp.AudioSession) -> dict[int, str]:
-    """Payload type -> codec name, of the codecs that we carry."""
-    return {codec.payload_type: codec.name for codec in session.codecs if codec.name in sdp.CARRIED}
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What we have offered to a party."""
+
+    codecs: tuple[sdp.Codec, ...]
+    crypto: tuple[sdes.Crypto, ...]
+    security: sdes.Security
+
+    def keys(self, answer: sdp.AudioSession) -> SrtpKeys | None:
+        """The keys that the answer makes valid; None: the leg is plain.
+
+        Raises:
+            SdpError: the answer takes a key that was not offered, or means one that cannot be used.
+        """
+        if answer.crypto_refused and not answer.crypto:
+            raise SdpError(f"the answer cannot be used: {answer.crypto_refused[0]}")
+        pair = sdes.accepted(self.crypto, answer.crypto)
+        return None if pair is None else _keys(*pair)
+
+
+def _keys(ours: sdes.Crypto, theirs: sdes.Crypto) -> SrtpKeys:
+    return SrtpKeys(ours.suite, send=ours.key, receive=theirs.key)
 
 
 def set_remote(
     media: MediaLeg,
     session: sdp.AudioSession,
-    offered: sdp.AudioSession | None = None,
+    keys: SrtpKeys | None,
+    security: sdes.Security,
     *,
+    offered: Sequence[sdp.Codec] = (),
     signalled_from: str | None = None,
 ) -> None:
     """Tell the relay where a party is and what it speaks.
@@ -35,28 +61,36 @@ def set_remote(
 
     `offered` adds our offer's numbering: an answerer sends with the offer's payload types and receives with
     its own (RFC 3264, 6.1), so both are met.
+
+    Raises:
+        SdpError: encryption is required, and there are no keys. Every way to the relay leads through here.
     """
-    codecs = codec_map(session)
-    if offered is not None:
-        accepted = set(codecs.values())
-        codecs = {number: name for number, name in codec_map(offered).items() if name in accepted} | codecs
+    if keys is None and security.mode == "required":
+        raise SdpError("audio must be encrypted, and no key has been agreed on")
+    codecs = {codec.payload_type: codec.key for codec in session.codecs}
+    accepted = set(codecs.values())
+    for codec in offered:
+        if codec.key in accepted:
+            codecs.setdefault(codec.payload_type, codec.key)
+    encrypted: dict[str, Any] = {} if keys is None else {"srtp": keys}
     media.set_remote(
         Address(session.host, session.port),
         Address(session.rtcp_host, session.rtcp_port),
         codecs,
         direction=session.direction,
-        ptime=session.ptime or 20,
+        ptime=session.packet_ms,
         signalled_from=signalled_from,
+        **encrypted,
     )
 
 
 def payload_types(source: sdp.AudioSession, target: sdp.AudioSession) -> dict[int, int]:
     """How `source` numbers its packets -> how `target` wants them numbered, where the two differ."""
-    wanted = {codec.name: codec.payload_type for codec in reversed(target.codecs)}
+    wanted = {codec.key: codec.payload_type for codec in reversed(target.codecs)}
     return {
-        codec.payload_type: wanted[codec.name]
+        codec.payload_type: wanted[codec.key]
         for codec in source.codecs
-        if codec.name in wanted and wanted[codec.name] != codec.payload_type
+        if codec.key in wanted and wanted[codec.key] != codec.payload_type
     }
 
 
@@ -64,7 +98,14 @@ class Negotiation:
     """The caller's side of a call, and what it means for each callee."""
 
     def __init__(
-        self, offer: bytes | None, media: MediaLeg, host: str, *, signalled_from: str | None = None
+        self,
+        offer: bytes | None,
+        media: MediaLeg,
+        host: str,
+        *,
+        signalled_from: str | None = None,
+        srtp: SrtpMode = "optional",
+        abilities: Abilities | None = None,
     ) -> None:
         """
         Args:
@@ -72,40 +113,83 @@ class Negotiation:
             media: the caller's RTP leg.
             host: our address as the caller must see it.
             signalled_from: the address that the caller's SIP came from.
+            srtp: whether the caller's leg is encrypted.
+            abilities: what can be done with audio; None: what the relay can.
 
         Raises:
-            SdpError: the offer is malformed or has nothing that we carry.
+            SdpError: the offer is malformed, has nothing that we carry, or is not encrypted as it must.
         """
         self.offer = offer
         self.answer: bytes | None = None
         """What the caller was told, or our own offer in a 200; fixed once it is sent."""
         self.remote: sdp.AudioSession | None = None
+        """Where the caller is, with the codecs that it may send: all of its offer's until it was told."""
         self._media = media
         self._host = host
         self._signalled_from = signalled_from
+        self._abilities = abilities or Abilities()
+        self._security = self._secured(srtp)
+        self._told: list[str] = []
+        self._offers: WeakKeyDictionary[MediaLeg, Offer] = WeakKeyDictionary()
+        self._crypto: sdes.Crypto | None = None
+        self._keys: SrtpKeys | None = None
         if offer is not None:
-            self.remote = sdp.parse(offer)
-            self._check_audio(self.remote)
-            set_remote(media, self.remote, signalled_from=signalled_from)
+            remote = self._carried(sdp.parse(offer, self._security))
+            theirs = sdes.choose(remote.crypto, self._security.suites)
+            if theirs is not None:
+                self._crypto = sdes.fresh(theirs.tag, theirs.suite)
+                self._keys = _keys(self._crypto, theirs)
+            self._caller_is(remote)
 
-    @staticmethod
-    def _check_audio(session: sdp.AudioSession) -> None:
-        if not any(codec.name in sdp.CARRIED and codec.name != DTMF for codec in session.codecs):
-            offered = ", ".join(codec.name for codec in session.codecs) or "nothing"
-            raise SdpError(f"no audio codec that forkproxy carries (offered: {offered})")
+    @property
+    def encrypted(self) -> bool:
+        """Whether the caller's leg has keys."""
+        return self._keys is not None
 
-    def offer_for_callee(self, media: MediaLeg, host: str) -> bytes:
+    def _secured(self, srtp: SrtpMode) -> sdes.Security:
+        return sdes.PLAIN if srtp == "off" else sdes.Security(srtp, self._abilities.srtp_suites)
+
+    def _carried(self, session: sdp.AudioSession) -> sdp.AudioSession:
+        codecs = self._abilities.usable(session.codecs)
+        choice.demand_audio(codecs, session.codecs)
+        return replace(session, codecs=tuple(codecs))
+
+    def _caller_is(self, remote: sdp.AudioSession, offered: Sequence[sdp.Codec] = ()) -> None:
+        set_remote(
+            self._media,
+            remote,
+            self._keys,
+            self._security,
+            offered=offered,
+            signalled_from=self._signalled_from,
+        )
+        self.remote = remote
+
+    def offer_for_callee(self, media: MediaLeg, host: str, srtp: SrtpMode = "optional") -> bytes:
         """The offer of a second leg whose RTP leg is `media`.
 
         Raises:
-            SdpError: nothing to offer.
+            SdpError: nothing to offer, or `srtp` is required and this installation has none.
         """
+        security = self._secured(srtp)
+        crypto = sdes.fresh_offer(security.suites)
+        secure = srtp == "required"
+        if self.remote is None:
+            codecs = choice.first_offer(self._abilities)
+        else:
+            standing = None if self.answer is None else self._told
+            # What the caller offered stays in view after it was told less: it can be made of that.
+            caller = self.remote if self.offer is None else sdp.parse(self.offer, self._security)
+            codecs = choice.for_callee(caller.codecs, standing, self._abilities)
+        where = (host, media.rtp_port, media.rtcp_port, codecs)
         if self.offer is None:
-            return sdp.offer(host, media.rtp_port, media.rtcp_port)
-        only = None
-        if self.answer is not None:
-            only = [codec.name for codec in sdp.parse(self.answer).codecs]
-        return sdp.forward_offer(self.offer, host, media.rtp_port, media.rtcp_port, only=only)
+            text = sdp.offer(*where, crypto=crypto, secure=secure)
+        else:
+            text = sdp.forward_offer(
+                self.offer, *where, security=self._security, crypto=crypto, secure=secure
+            )
+        self._offers[media] = Offer(tuple(codecs), crypto, security)
+        return text
 
     def callee_answered(
         self, answer: bytes, media: MediaLeg, *, signalled_from: str | None = None
@@ -113,42 +197,88 @@ class Negotiation:
         """Take a callee's answer in: its leg gets it, and the caller's answer follows if none stands yet.
 
         Raises:
-            SdpError: the answer is malformed or has no codec that was offered.
+            SdpError: the answer is malformed, has no codec that was offered or that the caller can be reached
+                with, or is not encrypted as it must be.
         """
-        session = sdp.parse(answer)
-        self._check_audio(session)
+        offer = self._offers[media]
+        session = self._carried(sdp.parse(answer, offer.security))
+        accepted = {codec.key for codec in offer.codecs}
+        session = replace(session, codecs=tuple(codec for codec in session.codecs if codec.key in accepted))
+        choice.demand_audio(session.codecs, session.codecs)
+        keys = offer.keys(session)
         if self.answer is None:
-            self.answer = self._for_caller(session)
-        set_remote(media, session, self.remote, signalled_from=signalled_from)
+            self._tell(session)
+        elif self.remote is not None:
+            choice.for_caller(self.remote.codecs, session.codecs, self._abilities)
+        set_remote(media, session, keys, offer.security, offered=offer.codecs, signalled_from=signalled_from)
         return session
 
     def answer_alone(self) -> bytes:
         """The answer when no callee has given one: the first audio codec that the caller prefers."""
         if self.answer is None:
             if self.remote is None:
-                self.answer = sdp.offer(self._host, self._media.rtp_port, self._media.rtcp_port)
+                self._offer_to_caller(choice.first_offer(self._abilities))
             else:
-                audio = [c.name for c in self.remote.codecs if c.name in sdp.CARRIED and c.name != DTMF]
-                self.answer = self._accept([audio[0], DTMF])
+                self._accept(choice.alone(self.remote.codecs, self._abilities))
+        assert self.answer is not None
         return self.answer
 
     def caller_confirmed(self, answer: bytes) -> None:
         """The ACK carried the caller's answer to our offer (delayed offer).
 
         Raises:
-            SdpError: the answer is malformed or accepts nothing.
+            SdpError: the answer is malformed, accepts nothing, or is not encrypted as it must be.
         """
-        self.remote = sdp.parse(answer)
-        self._check_audio(self.remote)
-        set_remote(self._media, self.remote, signalled_from=self._signalled_from)
+        offer = self._offers[self._media]
+        remote = self._carried(sdp.parse(answer, self._security))
+        self._keys = offer.keys(remote)
+        self._caller_is(remote, offer.codecs)
+        self._told = [codec.key for codec in remote.codecs]
 
-    def _for_caller(self, callee: sdp.AudioSession) -> bytes:
-        names = [codec.name for codec in callee.codecs if codec.name in sdp.CARRIED]
-        if self.offer is None:
-            codecs = [codec for codec in callee.codecs if codec.name in sdp.CARRIED]
-            return sdp.offer(self._host, self._media.rtp_port, self._media.rtcp_port, codecs)
-        return self._accept(names)
+    def payload_types(self, callee: sdp.AudioSession | None) -> tuple[dict[int, int], dict[int, int]]:
+        """How packets are renumbered from the caller to the callee, and back."""
+        if self.remote is None or callee is None:
+            return {}, {}
+        return payload_types(self.remote, callee), payload_types(callee, self.remote)
 
-    def _accept(self, names: list[str]) -> bytes:
+    def _tell(self, callee: sdp.AudioSession) -> None:
+        """Make the caller's answer of a callee's; what passes through keeps the callee's parameters."""
+        if self.remote is None:
+            self._offer_to_caller(choice.for_callee(callee.codecs, None, self._abilities))
+            return
+        told = choice.for_caller(self.remote.codecs, callee.codecs, self._abilities)
+        self._accept(told, {codec.key: codec.fmtp for codec in callee.codecs}, callee.maxptime)
+
+    def _accept(
+        self, told: list[str], fmtp: dict[str, str | None] | None = None, maxptime: int | None = None
+    ) -> None:
+        """Answer the caller's offer; from here on it gets what it was told, and nothing else it offered."""
         assert self.offer is not None
-        return sdp.make_answer(self.offer, self._host, self._media.rtp_port, self._media.rtcp_port, names)
+        assert self.remote is not None
+        answer = sdp.make_answer(
+            self.offer,
+            self._host,
+            self._media.rtp_port,
+            self._media.rtcp_port,
+            told,
+            fmtp=fmtp,
+            maxptime=maxptime,
+            crypto=self._crypto,
+            security=self._security,
+        )
+        by_key = {codec.key: codec for codec in self.remote.codecs}
+        self._caller_is(replace(self.remote, codecs=tuple(by_key[key] for key in told)))
+        self.answer, self._told = answer, told
+
+    def _offer_to_caller(self, codecs: list[sdp.Codec]) -> None:
+        crypto = sdes.fresh_offer(self._security.suites)
+        self.answer = sdp.offer(
+            self._host,
+            self._media.rtp_port,
+            self._media.rtcp_port,
+            codecs,
+            crypto=crypto,
+            secure=self._security.mode == "required",
+        )
+        self._offers[self._media] = Offer(tuple(codecs), crypto, self._security)
+        self._told = [codec.key for codec in codecs]

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from forkproxy.bridge.choice import Abilities
 from forkproxy.bridge.prompts import Prompts
 from forkproxy.connectors import Connector, Host
 from forkproxy.media import MediaEngine
+from forkproxy.model import SrtpMode
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.trunks import Trunk
 
@@ -39,6 +41,10 @@ class Services:
     """Seconds that a fork-stream widget waits for its connection before `next` fires all the same."""
     buffer: float = 30.0
     """Seconds of audio kept for a slow or late consumer."""
+    srtp: SrtpMode = "optional"
+    """Whether callers' audio is encrypted, and that of callees whose trunk says nothing."""
+    abilities: Abilities = field(default_factory=Abilities)
+    """What can be done with audio: codecs, SRTP."""
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))
     """What the operator sees; only ever grows."""
 

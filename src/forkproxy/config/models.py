@@ -13,7 +13,7 @@ from forkproxy.config.values import Network, Ports
 from forkproxy.connectors import Connector, Host, Instance, Registry
 from forkproxy.errors import Problem
 from forkproxy.flow import Flow
-from forkproxy.model import Address
+from forkproxy.model import Address, SrtpMode
 
 if TYPE_CHECKING:
     from forkproxy.signalling.trunks import Trunk
@@ -42,6 +42,7 @@ def _not_yet(value: object) -> bool:
     return False
 
 
+AudioCodec = Literal["PCMU", "PCMA", "G722", "L16/8000"]
 ListenUrl = Annotated[str, PlainValidator(values.listen_url)]
 File = Annotated[Path, AfterValidator(_resolve)]
 OptionalFile = Annotated[Path | None, AfterValidator(_resolve)]
@@ -85,6 +86,11 @@ class MediaConfig(Section):
     """The range of RTP ports, from an even to an odd one. A call takes four: two legs, RTP and RTCP."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Relay threads. One carries a thousand calls; more spread them over processors."""
+    codecs: Annotated[tuple[AudioCodec, ...], Field(min_length=1)] = ("PCMU", "PCMA", "G722")
+    """Codecs that a callee is offered beside the caller's, best first; the relay transcodes."""
+    srtp: SrtpMode = "optional"
+    """``off``: no encrypted audio. ``optional``: whoever offers keys gets encrypted audio, and an encrypted
+    caller's callee is offered it. ``required``: calls without keys are refused."""
 
 
 class TrunkConfig(Section):
@@ -101,6 +107,9 @@ class TrunkConfig(Section):
     username: Text | None = None
     """Answers the carrier's digest challenges."""
     password: Secret | None = None
+    srtp: SrtpMode | None = None
+    """For calls that go out: ``off``, ``optional`` (keys are offered, plain audio is taken) or ``required``;
+    null: as `media.srtp` says."""
     register_: Annotated[bool, PlainValidator(_not_yet), Field(alias="register")] = False
     """Must be false: registering with a carrier is not in this version."""
 
@@ -205,6 +214,7 @@ class Config(Section):
                 numbers=trunk.numbers,
                 username=trunk.username,
                 password=trunk.password.get_secret_value() if trunk.password else None,
+                srtp=trunk.srtp,
             )
             for trunk in self.trunks
         )

@@ -5,6 +5,7 @@ itself is written in Cython (ext/media): its threads need no interpreter. docs/m
 packets and frames.
 """
 
+from forkproxy.media.codecs import CARRIED, TRANSCODABLE
 from forkproxy.media.engine import MediaEngine
 from forkproxy.media.figures import LegFigures, SpeakerFigures, TapFigures, TrackFigures
 from forkproxy.media.leg import Digit, MediaLeg, Playback, Tap
@@ -12,7 +13,9 @@ from forkproxy.media.speaker import Speaker, SpeakMode
 from forkproxy.media.srtp import SRTP_SUITES, SrtpKeys
 
 __all__ = [
+    "CARRIED",
     "SRTP_SUITES",
+    "TRANSCODABLE",
     "Digit",
     "LegFigures",
     "MediaEngine",

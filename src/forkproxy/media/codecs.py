@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 CODECS: Mapping[str, int] = {"PCMU": 1, "PCMA": 2, "TELEPHONE-EVENT": 3, "G722": 4, "L16/8000": 5}
 """What a leg carries, by its name in SDP (with a rate where it has several), and what the relay calls it."""
+CARRIED = frozenset(CODECS)
+"""What can be forwarded."""
 TRANSCODABLE = frozenset({"PCMU", "PCMA", "G722", "L16/8000"})
 """The audio codecs of which each can be turned into each other."""
 

@@ -1,7 +1,8 @@
 """Session descriptions (RFC 8866), as far as one audio stream needs them: read, offered, forwarded, answered.
 
 Pure: bytes in, bytes out. What is forwarded keeps its attributes; addresses, ports and what does not go with
-our relay (crypto, ICE, codecs that we do not carry, other media) are replaced or left out.
+our relay (keys, ICE, codecs that we do not carry, other media) are replaced or left out. Lines are read in
+`description`, formats in `codecs`, the keys of SRTP in `sdes`.
 """
 
 from __future__ import annotations
@@ -10,43 +11,39 @@ import ipaddress
 import itertools
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from forkproxy.errors import SdpError
+from forkproxy.signalling import codecs as formats
+from forkproxy.signalling import sdes
+from forkproxy.signalling.codecs import CARRIED, TELEPHONE_EVENT, Codec
+from forkproxy.signalling.description import HOST, LIMIT, Description, Media, address, read
+from forkproxy.signalling.sdes import ANY, Crypto, Security
 
-LIMIT = 32768
-"""The longest description that is looked at, in octets."""
+__all__ = [
+    "CARRIED", "DEFAULT", "DIRECTIONS", "LIMIT", "TELEPHONE_EVENT", "AudioSession", "Codec", "forward_offer",
+    "make_answer", "offer", "parse", "unchanged",
+]  # fmt: skip
+
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _MIRROR = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
-_STATIC = {0: ("PCMU", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000),
-           13: ("CN", 8000), 15: ("G728", 8000), 18: ("G729", 8000)}  # fmt: skip
-"""Payload types that need no rtpmap (RFC 3551, table 4)."""
+_PLAIN = ("RTP/AVP", "RTP/AVPF")
+_SECURE = ("RTP/SAVP", "RTP/SAVPF")
 _DROPPED = frozenset((
     *("rtcp", "rtcp-mux", "rtcp-fb", "crypto", "fingerprint", "setup", "key-mgmt", "zrtp-hash"),
     *("candidate", "end-of-candidates", "remote-candidates", "ice-ufrag", "ice-pwd", "ice-options"),
     *("ice-lite", "ice-mismatch", "ssrc", "ssrc-group", "msid", "mid", "extmap", "group"),
+    *("tcap", "acap", "pcfg", "acfg", "csup", "creq"),  # RFC 5939: transports and keys in other clothes
     *("rtpmap", "fmtp", "ptime", "maxptime", *DIRECTIONS),
 ))  # fmt: skip
 """Attributes that speak of the peer's own transport, or that are written afresh."""
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One format of an audio stream."""
-
-    payload_type: int
-    name: str
-    """Upper case: ``PCMU``, ``PCMA``, ``TELEPHONE-EVENT``."""
-    rate: int = 8000
-    fmtp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AudioSession:
-    """What a description says of the audio stream that we use: the first one that is not refused (port 0)."""
+    """What a description says of the audio stream that we use."""
 
     host: str
     """Where RTP goes: a literal or a name."""
@@ -61,41 +58,37 @@ class AudioSession:
     """Seen from the one who wrote the description."""
     index: int
     """Which m= line it is, from 0."""
+    maxptime: int | None = None
+    """The most milliseconds that a packet may have, if it says so."""
+    crypto: tuple[Crypto, ...] = ()
+    """The lines of ``a=crypto`` that can be used: keys of what its writer sends."""
+    crypto_refused: tuple[str, ...] = ()
+    """Why the others cannot."""
+
+    @property
+    def packet_ms(self) -> int:
+        """How long the packets are to be that it is sent: 20 ms unless it says otherwise."""
+        wanted = self.ptime or 20
+        if self.maxptime is None or wanted <= self.maxptime:
+            return wanted
+        return self.maxptime // 10 * 10
 
 
-CARRIED = ("PCMU", "PCMA", "TELEPHONE-EVENT")
-"""The codecs that the relay carries."""
-TELEPHONE_EVENT = "TELEPHONE-EVENT"
 DEFAULT = (Codec(0, "PCMU"), Codec(8, "PCMA"), Codec(101, TELEPHONE_EVENT, 8000, "0-16"))
 
 
-@dataclass(slots=True)
-class _Media:
-    kind: str
-    port: int
-    protocol: str
-    formats: list[str]
-    line: int
-    connection: str | None = None
-    attributes: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Description:
-    connection: str | None = None
-    attributes: list[tuple[str, str]] = field(default_factory=list)
-    media: list[_Media] = field(default_factory=list)
-
-
 @lru_cache(maxsize=256)
-def parse(sdp: bytes) -> AudioSession:
-    """The audio stream that we use.
+def parse(sdp: bytes, security: Security = ANY) -> AudioSession:
+    """The audio stream that we use: the first one that is not refused (port 0) and that `security` allows.
+
+    With ``off`` that is one over RTP/AVP, and its keys are ignored; with ``required`` one with a key that can
+    be used; with ``optional`` one with a key if there is any, otherwise one over RTP/AVP.
 
     Raises:
-        SdpError: the description is malformed (the line is named), or has no audio stream over RTP/AVP.
+        SdpError: the description is malformed (the line is named), or has no such stream.
     """
-    description = _read(sdp)
-    return _session(description, _usable(description))
+    description = read(sdp)
+    return _session(description, _usable(description, security), security)
 
 
 def unchanged(before: bytes, now: bytes) -> bool:
@@ -114,42 +107,60 @@ def offer(
     *,
     direction: str = "sendrecv",
     ptime: int = 20,
+    crypto: Sequence[Crypto] = (),
+    secure: bool = False,
 ) -> bytes:
     """An offer of our own.
 
+    Args:
+        crypto: our keys, one line for each suite, best first.
+        secure: RTP/SAVP: the answerer may not leave the keys aside.
+
     Raises:
-        SdpError: `host` cannot be written.
+        SdpError: `host` cannot be written, or `secure` without keys.
     """
-    lines = _head(host)
-    lines += _audio(host, rtp_port, rtcp_port, codecs, direction, ptime)
-    return _join(lines)
+    protocol = _protocol(secure, crypto)
+    stream = _Stream(host, rtp_port, rtcp_port, codecs, direction, ptime, None, protocol, crypto)
+    return _join(_head(host) + stream.lines())
 
 
 def forward_offer(
-    sdp: bytes, host: str, rtp_port: int, rtcp_port: int, *, only: Collection[str] | None = None
+    sdp: bytes,
+    host: str,
+    rtp_port: int,
+    rtcp_port: int,
+    codecs: Sequence[Codec] | None = None,
+    *,
+    security: Security = ANY,
+    crypto: Sequence[Crypto] = (),
+    secure: bool = False,
 ) -> bytes:
-    """Leg A's offer for leg B: our address, our codecs, its payload types; other media left out.
+    """Leg A's offer for leg B: our address, our codecs and keys; other media and leg A's keys left out.
 
     Args:
-        only: the names that may be offered, when an answer to leg A already stands.
+        codecs: what is offered; None: leg A's codecs, as far as they can be carried.
+        security: by which leg A's stream was chosen.
+        crypto, secure: as for `offer`.
 
     Raises:
         SdpError: malformed, or no audio codec is left.
     """
-    description = _read(sdp)
-    media = _usable(description)
-    session = _session(description, media)
-    allowed = [name for name in CARRIED if only is None or name in only]
-    codecs = [codec for codec in session.codecs if codec.name in allowed]
+    description = read(sdp)
+    media = _usable(description, security)
+    session = _session(description, media, security)
+    if codecs is None:
+        codecs = [codec for codec in session.codecs if codec.key in CARRIED]
     _demand_audio(codecs, session)
     kept = [
         f"a={name}:{value}" if value else f"a={name}"
         for name, value in media.attributes
-        if name.lower() not in _DROPPED
+        if name.lower() not in _DROPPED and "inline:" not in value.lower()  # no key, whatever it calls itself
     ]
-    lines = _head(host)
-    lines += _audio(host, rtp_port, rtcp_port, codecs, session.direction, session.ptime, kept)
-    return _join(lines)
+    stream = _Stream(
+        host, rtp_port, rtcp_port, codecs, session.direction, session.ptime, session.maxptime,
+        _protocol(secure, crypto), crypto,
+    )  # fmt: skip
+    return _join(_head(host) + stream.lines() + kept)
 
 
 def make_answer(
@@ -161,29 +172,43 @@ def make_answer(
     *,
     direction: str | None = None,
     ptime: int | None = None,
+    maxptime: int | None = None,
+    fmtp: Mapping[str, str | None] | None = None,
+    crypto: Crypto | None = None,
+    security: Security = ANY,
 ) -> bytes:
     """The answer to `offer`: its m= lines in its order, the first usable audio accepted, the others refused.
 
     Args:
-        codecs: the names we accept, best first; telephone-event is added only where the offer has it, too.
+        codecs: the keys that we accept, best first; those that the offer does not have are left out.
         direction: ours; None mirrors the offer's.
-        ptime: milliseconds; None repeats the offer's.
+        ptime, maxptime: milliseconds; without `ptime`, the offer's is repeated.
+        fmtp: parameters by codec key; for the others the offer's are repeated.
+        crypto: our key, with the tag and suite of an offered line; needed for RTP/SAVP.
+        security: by which the offer's stream is chosen.
 
     Raises:
-        SdpError: the offer is malformed or has none of `codecs`.
+        SdpError: the offer is malformed, has none of `codecs`, or wants a key and there is none.
     """
-    description = _read(offer)
-    media = _usable(description)
-    session = _session(description, media)
+    description = read(offer)
+    media = _usable(description, security)
+    session = _session(description, media, security)
+    if crypto is None and media.protocol.upper() in _SECURE:
+        raise SdpError(f"an offer over {media.protocol} needs a=crypto in its answer")
     accepted = []
-    for name in codecs:
-        accepted += [codec for codec in session.codecs if codec.name == name][:1]
+    for key in codecs:
+        for codec in [codec for codec in session.codecs if codec.key == key][:1]:
+            parameters = codec.fmtp if fmtp is None or key not in fmtp else fmtp[key]
+            accepted.append(Codec(codec.payload_type, codec.name, codec.rate, parameters))
     _demand_audio(accepted, session)
+    stream = _Stream(
+        host, rtp_port, rtcp_port, accepted, direction or _MIRROR[session.direction], ptime or session.ptime,
+        maxptime, media.protocol, () if crypto is None else (crypto,),
+    )  # fmt: skip
     lines = _head(host)
     for other in description.media:
         if other is media:
-            chosen = direction or _MIRROR[session.direction]
-            lines += _audio(host, rtp_port, rtcp_port, accepted, chosen, ptime or session.ptime)
+            lines += stream.lines()
         else:
             lines.append(f"m={other.kind} 0 {other.protocol} {' '.join(other.formats)}")
     return _join(lines)
@@ -192,85 +217,40 @@ def make_answer(
 # -- reading ------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)  # one call's set-up looks at the same description several times
-def _read(sdp: bytes) -> _Description:
-    if len(sdp) > LIMIT:
-        raise SdpError(f"the session description has {len(sdp)} octets, more than {LIMIT}")
-    if b"\0" in sdp:
-        raise SdpError("the session description has a NUL octet in it")
-    description = _Description()
-    media: _Media | None = None
-    number = 0
-    for number, text in enumerate(_lines(sdp), 1):
-        if not text:
-            continue
-        if len(text) < 2 or text[1] != "=":
-            raise SdpError(f"line {number} of the session description is no <type>=<value>: {text[:40]!r}")
-        kind, value = text[0], text[2:]
-        if number == 1 and (kind != "v" or value.strip() != "0"):
-            raise SdpError("line 1 of the session description is not v=0")
-        if kind == "m":
-            if len(description.media) == 32:
-                raise SdpError(f"line {number} of the session description is the 33rd m= line")
-            media = _media_line(value, number)
-            description.media.append(media)
-        elif kind == "c":
-            connection = _connection(value, number)
-            if media is None:
-                description.connection = connection
-            else:
-                media.connection = media.connection or connection
-        elif kind == "a":
-            name, _, rest = value.partition(":")
-            target = description.attributes if media is None else media.attributes
-            if len(target) == 512:
-                raise SdpError(f"line {number} of the session description is one attribute too many")
-            target.append((name.strip(), rest.strip()))
-    if number == 0:
-        raise SdpError("the session description is empty")
-    return description
-
-
-def _lines(sdp: bytes) -> Iterator[str]:
-    for line in sdp.split(b"\n"):
-        yield line.rstrip(b"\r").decode("utf-8", "replace")
-
-
-def _media_line(value: str, number: int) -> _Media:
-    words = value.split()
-    port = words[1].partition("/")[0] if len(words) > 1 else ""
-    if len(words) < 4 or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise SdpError(f"line {number} of the session description is no media line: m={value[:60]!r}")
-    return _Media(words[0].lower(), int(port), words[2], words[3:], number)
-
-
-def _connection(value: str, number: int) -> str:
-    words = value.split()
-    if len(words) != 3 or words[0] != "IN" or words[1] not in ("IP4", "IP6"):
-        raise SdpError(f"line {number} of the session description is no connection: c={value[:60]!r}")
-    return _address(words[2].partition("/")[0], number)
-
-
-def _address(text: str, number: int) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
-    if not _HOST.fullmatch(text):
-        raise SdpError(f"line {number} of the session description has no address: {text[:60]!r}")
-    return text
-
-
-def _usable(description: _Description) -> _Media:
-    """The first audio stream over plain RTP that has a port."""
+def _usable(description: Description, security: Security) -> Media:
+    """The audio stream that `parse` speaks of."""
+    plain: Media | None = None
+    refused: list[str] = []
     for media in description.media:
-        if media.kind == "audio" and media.port and media.protocol.upper() in ("RTP/AVP", "RTP/AVPF"):
-            return media
+        protocol = media.protocol.upper()
+        if media.kind != "audio" or not media.port or protocol not in _PLAIN + _SECURE:
+            continue
+        if security.mode != "off":
+            usable, unusable = _crypto(media, security)
+            refused += unusable
+            if usable:
+                return media
+        if plain is None and protocol in _PLAIN:
+            plain = media
+    if plain is not None and security.mode != "required":
+        return plain
+    wanted = {
+        "off": "over RTP/AVP",
+        "optional": "over RTP/AVP or with a=crypto that can be used",
+        "required": "with a=crypto that can be used, and audio must be encrypted",
+    }[security.mode]
     kinds = ", ".join(f"{m.kind} {m.protocol}{'' if m.port else ' (refused)'}" for m in description.media)
-    raise SdpError(f"no audio stream over RTP/AVP in the session description, but {kinds or 'nothing'}")
+    why = "".join(f"; {reason}" for reason in refused[:4])
+    raise SdpError(f"no audio stream {wanted} in the session description, but {kinds or 'nothing'}{why}")
 
 
-def _session(description: _Description, media: _Media) -> AudioSession:
+def _crypto(media: Media, security: Security) -> tuple[tuple[Crypto, ...], tuple[str, ...]]:
+    if security.mode == "off":
+        return (), ()
+    return sdes.read((value for name, value in media.attributes if name.lower() == "crypto"), security.suites)
+
+
+def _session(description: Description, media: Media, security: Security) -> AudioSession:
     host = media.connection or description.connection
     if host is None:
         raise SdpError(f"no c= line for the media on line {media.line} of the session description")
@@ -287,14 +267,19 @@ def _session(description: _Description, media: _Media) -> AudioSession:
             direction = name
     if host in ("0.0.0.0", "::"):  # "send me nothing", as it was said before there were directions
         direction = "sendonly" if direction == "sendrecv" else "inactive"
-    ptimes = [value for name, value in attributes if name == "ptime"]
-    ptime = int(ptimes[-1]) if ptimes and re.fullmatch(r"\d{1,3}", ptimes[-1], re.ASCII) else None
-    if ptime is not None and not 10 <= ptime <= 200:
-        ptime = None
+    crypto, refused = _crypto(media, security)
     return AudioSession(
-        host, media.port, rtcp_host, rtcp_port, tuple(_codecs(media)), ptime, direction,
-        description.media.index(media),
+        host, media.port, rtcp_host, rtcp_port, tuple(formats.read(media.formats, attributes)),
+        _milliseconds(attributes, "ptime", 200), direction, description.media.index(media),
+        _milliseconds(attributes, "maxptime", 999), crypto, refused,
     )  # fmt: skip
+
+
+def _milliseconds(attributes: Sequence[tuple[str, str]], name: str, most: int) -> int | None:
+    values = [value for each, value in attributes if each == name]
+    if not values or not re.fullmatch(r"\d{1,3}", values[-1], re.ASCII):
+        return None
+    return int(values[-1]) if 10 <= int(values[-1]) <= most else None
 
 
 def _rtcp(value: str, host: str, line: int) -> tuple[str, int]:
@@ -302,37 +287,11 @@ def _rtcp(value: str, host: str, line: int) -> tuple[str, int]:
     words = value.split()
     if not words or not re.fullmatch(r"\d{1,5}", words[0], re.ASCII) or not 0 < int(words[0]) < 65536:
         raise SdpError(f"a=rtcp of the media on line {line} of the session description has no port")
-    return (_address(words[3], line) if len(words) == 4 else host), int(words[0])
-
-
-def _codecs(media: _Media) -> Iterator[Codec]:
-    names: dict[int, tuple[str, int]] = dict(_STATIC)
-    fmtps: dict[int, str] = {}
-    for name, value in media.attributes:
-        if name == "rtpmap":
-            match = re.fullmatch(r"(\d{1,3})\s+([\w.+-]{1,40})/(\d{1,6})(?:/(\d{1,2}))?", value, re.ASCII)
-            if match is not None and match[4] in (None, "1"):
-                names[int(match[1])] = match[2].upper(), int(match[3])
-            elif match is not None:
-                names.pop(int(match[1]), None)  # stereo: not ours
-        elif name == "fmtp":
-            number, _, parameters = value.partition(" ")
-            if number.isascii() and number.isdigit():
-                fmtps[int(number)] = parameters.strip()
-    seen = set()
-    for text in media.formats:
-        payload_type = int(text) if text.isascii() and text.isdigit() else -1
-        if not 0 <= payload_type <= 127 or payload_type not in names or payload_type in seen:
-            continue
-        seen.add(payload_type)
-        name, rate = names[payload_type]
-        # 8 kHz only: telephone-event/48000 goes with Opus, and our clock is 8 kHz
-        if name not in CARRIED or rate == 8000:
-            yield Codec(payload_type, name, rate, fmtps.get(payload_type))
+    return (address(words[3], line) if len(words) == 4 else host), int(words[0])
 
 
 def _demand_audio(codecs: Sequence[Codec], session: AudioSession) -> None:
-    if not any(codec.name != TELEPHONE_EVENT for codec in codecs):
+    if not any(codec.is_audio for codec in codecs):
         offered = ", ".join(codec.name for codec in session.codecs) or "nothing that we know"
         raise SdpError(f"no audio codec in common (offered: {offered})")
 
@@ -354,34 +313,50 @@ def _net(host: str) -> str:
         return f"IN IP{ipaddress.ip_address(plain).version} {plain}"
     except ValueError:
         pass
-    if not _HOST.fullmatch(plain):
+    if not HOST.fullmatch(plain):
         raise SdpError(f"{host!r} is no address for a session description")
     return f"IN IP4 {plain}"
 
 
-def _audio(
-    host: str,
-    rtp_port: int,
-    rtcp_port: int,
-    codecs: Sequence[Codec],
-    direction: str,
-    ptime: int | None,
-    kept: Sequence[str] = (),
-) -> list[str]:
-    formats = " ".join(str(codec.payload_type) for codec in codecs)
-    lines = [f"m=audio {rtp_port} RTP/AVP {formats}"]
-    for codec in codecs:
-        name = "telephone-event" if codec.name == TELEPHONE_EVENT else codec.name
-        lines.append(f"a=rtpmap:{codec.payload_type} {name}/{codec.rate}")
-        if codec.fmtp:
-            lines.append(f"a=fmtp:{codec.payload_type} {codec.fmtp}")
-    if ptime is not None:
-        lines.append(f"a=ptime:{ptime}")
-    lines.append(f"a={direction}")
-    if rtcp_port != rtp_port + 1:
-        lines.append(f"a=rtcp:{rtcp_port}")
-    lines += kept
-    return lines
+def _protocol(secure: bool, crypto: Sequence[Crypto]) -> str:
+    """RFC 4568 (6) has keys on RTP/SAVP only, where the answerer must take one or refuse the stream.
+
+    Keys on RTP/AVP are what phones call "optional" encryption: those that know it answer with a key, the
+    others pass over an attribute that they do not know.
+    """
+    if secure and not crypto:
+        raise SdpError("audio must be encrypted, and there is no SRTP here")
+    return "RTP/SAVP" if secure else "RTP/AVP"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """An audio stream to be written."""
+
+    host: str
+    rtp_port: int
+    rtcp_port: int
+    codecs: Sequence[Codec]
+    direction: str
+    ptime: int | None
+    maxptime: int | None
+    protocol: str
+    crypto: Sequence[Crypto]
+
+    def lines(self) -> list[str]:
+        numbers = " ".join(str(codec.payload_type) for codec in self.codecs)
+        lines = [f"m=audio {self.rtp_port} {self.protocol} {numbers}"]
+        for codec in self.codecs:
+            lines += codec.lines()
+        if self.ptime is not None:
+            lines.append(f"a=ptime:{self.ptime if self.maxptime is None else min(self.ptime, self.maxptime)}")
+        if self.maxptime is not None:
+            lines.append(f"a=maxptime:{self.maxptime}")
+        lines += [crypto.line() for crypto in self.crypto]
+        lines.append(f"a={self.direction}")
+        if self.rtcp_port != self.rtp_port + 1:
+            lines.append(f"a=rtcp:{self.rtcp_port}")
+        return lines
 
 
 def _join(lines: Sequence[str]) -> bytes:

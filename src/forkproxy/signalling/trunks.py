@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
 
+from forkproxy.model import SrtpMode
+
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
@@ -21,6 +23,8 @@ class Trunk:
     """Which dialled numbers take this trunk: literal, or with ``*`` for any digits."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    srtp: SrtpMode | None = None
+    """Whether calls that go out are encrypted; None: as for the others."""
 
 
 def route(trunks: Sequence[Trunk], number: str) -> Trunk | None:
