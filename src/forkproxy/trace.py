@@ -1,10 +1,14 @@
-"""SIP in the log: every message in and out, as it was on the wire, when the level is ``debug``."""
+"""SIP in the log: every message in and out when the level is ``debug``, as it was on the wire but for keys.
+
+Who has an encrypted stream's key and a recording of the network hears the call, and logs travel.
+"""
 
 from __future__ import annotations
 
 import logging
 
 from forkproxy.signalling import SipEndpoint, TraceMessage
+from forkproxy.signalling.sdes import masked
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +24,7 @@ def trace_sip(endpoint: SipEndpoint) -> None:
 
 def _show(message: TraceMessage) -> None:
     text = message.data.decode("utf-8", "backslashreplace").replace("\r\n", "\n").rstrip("\n")
+    text = masked(text)
     if len(text) > MOST:
         text = f"{text[:MOST]}\n... and {len(text) - MOST} characters more"
     log.debug(

@@ -89,3 +89,37 @@ async def test_a_phone_calls_by_tcp_one_that_answers_by_udp(tmp_path: Path) -> N
             assert heard.seconds > 1.5, f"{phone.user}: {heard}"
             assert (heard.breaks, heard.mixed) == (0, 0), f"{phone.user}: {heard}"
         assert stream.mistakes() == []
+
+
+@needs("baresip")
+async def test_an_encrypted_phone_talks_to_one_that_speaks_g722(tmp_path: Path) -> None:
+    """SRTP on one leg, another codec on the other: both hear each other, the consumer hears both."""
+    async with (
+        Consumer(tmp_path) as consumer,
+        Baresip(tmp_path / "bob", "bob", tone=1000, account=";answermode=auto", codec="g722/16000/1") as bob,
+        Baresip(tmp_path / "alice", "alice", tone=440, account=";mediaenc=srtp-mand") as alice,
+    ):
+        config = {"streams": {"ca_file": str(consumer.ca_file)}}
+        async with Proxy(tmp_path / "proxy", fork_and_bridge(consumer.url, bob.uri), config=config) as proxy:
+            await alice.dial(f"sip:bob@127.0.0.1:{proxy.udp[1]}")
+            await alice.event("CALL_ESTABLISHED")
+            await bob.event("CALL_ESTABLISHED")
+            await asyncio.sleep(4)
+            await alice.hang_up()
+            await bob.event("CALL_CLOSED")
+            stream = await consumer.ended()
+            await proxy.idle()
+            log = proxy.log
+        for phone, wanted, other in ((alice, 1000, 440), (bob, 440, 1000)):
+            heard = audio.listen(phone.heard(), wanted, other)
+            assert heard.seconds > 3.5, f"{phone.user}: {heard}"
+            assert (heard.breaks, heard.mixed) == (0, 0), f"{phone.user}: {heard}"
+        assert stream.mistakes() == []
+        for track, wanted, other in (("inbound", 440, 1000), ("outbound", 1000, 440)):
+            heard = audio.listen(stream.samples(track), wanted, other)
+            assert heard.seconds > 3.5, f"{track}: {heard}"
+            assert (heard.breaks, heard.mixed) == (0, 0), f"{track}: {heard}"
+        assert "inline:..." in log  # the keys of the descriptions are not shown
+        assert "inline:" not in log.replace("inline:...", "")
+        assert " RTP/AVP 9 101" in log  # bob's answer
+        assert " RTP/SAVP 0 101" in log  # and what alice was told

@@ -56,22 +56,23 @@ def tone_ulaw(hz: float, seconds: float, amplitude: int = 12000) -> bytes:
     return encode(tone(hz, seconds, amplitude))
 
 
-def write_wav(path: Path, samples: Sequence[int]) -> Path:
+def write_wav(path: Path, samples: Sequence[int], rate: int = RATE) -> Path:
     """A WAV file as baresip's `aufile` wants it: 16 bit, one channel, the codec's rate."""
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
-        out.setframerate(RATE)
+        out.setframerate(rate)
         out.writeframes(array("h", samples).tobytes())
     return path
 
 
 def read_wav(path: Path) -> array[int]:
-    """The first channel of a 16-bit WAV file of 8,000 Hz."""
+    """The first channel of a 16-bit WAV file of 8,000 Hz; of 16,000, every other sample."""
     with wave.open(str(path)) as source:
-        assert (source.getframerate(), source.getsampwidth()) == (RATE, 2), path
+        assert source.getsampwidth() == 2, path
+        assert source.getframerate() in (RATE, 2 * RATE), path
         samples = array("h", source.readframes(source.getnframes()))
-        return samples[:: source.getnchannels()]
+        return samples[:: source.getnchannels() * (source.getframerate() // RATE)]
 
 
 def level(samples: Sequence[int], hz: float) -> float:

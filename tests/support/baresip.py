@@ -43,7 +43,7 @@ def _config(folder: Path, sip: int, control: int, rtp: int, wav: Path) -> str:
         "snd_path": str(folder),
     }
     loaded = {
-        "module": ["g711", "aufile", "sndfile"],
+        "module": ["g711", "g722", "aufile", "sndfile", "srtp"],
         "module_tmp": ["uuid", "account"],
         "module_app": ["menu", "ctrl_tcp"],
     }
@@ -90,7 +90,9 @@ class Baresip:
 
     async def __aenter__(self) -> Baresip:
         self.folder.mkdir(parents=True)
-        wav = audio.write_wav(self.folder / "says.wav", audio.tone(self._tone, self._seconds))
+        rate = 16000 if "/16000" in self._account else 8000  # baresip plays a file at its codec's rate only
+        tone = audio.tone(self._tone * 8000 / rate, self._seconds * rate / 8000)
+        wav = audio.write_wav(self.folder / "says.wav", tone, rate)
         (self.folder / "config").write_text(
             _config(self.folder, self.sip_port, self.control_port, self._rtp_port, wav)
         )
