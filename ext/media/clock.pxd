@@ -44,6 +44,8 @@ cdef enum:
     FLAG_RECEIVED = 1
     FLAG_CONCEALED = 2
     FLAG_SILENCE = 4
+    FLAG_HELD = 8
+    FLAG_MASKED = 16
 
 cdef enum Mark:
     EMPTY = 0
@@ -54,6 +56,8 @@ cdef struct ClockFigures:
     uint64_t received          # frames, by flag
     uint64_t concealed
     uint64_t silence
+    uint64_t held
+    uint64_t masked
     uint64_t late              # packets
     uint64_t inserted          # frames, against drift
     uint64_t dropped
@@ -84,10 +88,21 @@ cdef inline void figures_add(ClockFigures *to, const ClockFigures *more) noexcep
     to.received += more.received
     to.concealed += more.concealed
     to.silence += more.silence
+    to.held += more.held
+    to.masked += more.masked
     to.late += more.late
     to.inserted += more.inserted
     to.dropped += more.dropped
     to.jumps += more.jumps
+
+
+cdef inline void figures_recount(ClockFigures *figures, int counted, int as_) noexcept nogil:
+    """A frame that was counted by one flag goes by another."""
+    figures.received -= counted == FLAG_RECEIVED
+    figures.concealed -= counted == FLAG_CONCEALED
+    figures.silence -= counted == FLAG_SILENCE
+    figures.held += as_ == FLAG_HELD
+    figures.masked += as_ == FLAG_MASKED
 
 
 cdef inline bint clock_open(Clock *clock, int64_t start, int32_t window_frames) noexcept nogil:
@@ -253,6 +268,17 @@ cdef inline void clock_skip(Clock *clock, uint64_t source, uint16_t sequence, in
         if sequence == <uint16_t>(clock.sequence + 1):
             clock_quiet(clock, clock.end, ((now - clock.start) // FRAME_NS + 1) * FRAME)
         clock.sequence = sequence
+
+
+cdef inline void clock_pause(Clock *clock, int64_t now) noexcept nogil:
+    """Nothing is sent any more: what is missing until now was not lost."""
+    clock_quiet(clock, clock.end, ((now - clock.start) // FRAME_NS + 1) * FRAME)
+
+
+cdef inline void clock_forget(Clock *clock) noexcept nogil:
+    """Nothing of what has been cut may be repeated where something is lost."""
+    memset(clock.last, ULAW_SILENCE, FRAME)
+    clock.faded = FADE
 
 
 cdef inline int clock_cut(Clock *clock, uint8_t *to) noexcept nogil:

@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from media.address cimport Address
-from media.clock cimport ClockFigures, figures_add
+from media.clock cimport ClockFigures, clock_pause, figures_add
+from media.histogram cimport Histogram, histogram_add
 from media.leg cimport (
     COUNTS,
     MAX_HOSTS,
@@ -19,10 +20,13 @@ from media.leg cimport (
 )
 from media.linux cimport close, monotonic_ns
 from media.ring cimport INBOUND, OUTBOUND, Pair
+from media.roundtrip cimport RoundTrip
+from media.spans cimport Spans, spans_begin, spans_end, spans_open
 from media.srtp cimport Srtp
 from media.stream cimport NO_SOURCE, reception_expected
 from media.voice cimport Speech, SpeechFigures, speech_clear
 from media.worker cimport (
+    DELAYS,
     Worker,
     worker_adopt,
     worker_lock,
@@ -59,6 +63,7 @@ cdef struct Snapshot:
     uint64_t reordered
     uint64_t ssrc_changes
     uint32_t jitter
+    RoundTrip round_trip
     bint heard
     int64_t idle_ns
     bint locked
@@ -94,6 +99,15 @@ cdef inline void worker_totals(Worker *worker, Totals *to) noexcept nogil:
     worker_unlock(worker)
 
 
+cdef inline void worker_delays(Worker *worker, Histogram *to) noexcept nogil:
+    """Add what a worker has measured to DELAYS histograms."""
+    cdef int i
+    worker_lock(worker)
+    for i in range(DELAYS):
+        histogram_add(&to[i], &worker.delays[i])
+    worker_unlock(worker)
+
+
 cdef inline bint leg_enter(Worker *worker, Leg *leg) noexcept nogil:
     """False: no memory or no watch is left."""
     worker_lock(worker)
@@ -115,13 +129,31 @@ cdef inline void leg_leave(Worker *worker, Leg *leg) noexcept nogil:
     worker_unlock(worker)
 
 
+cdef inline void leg_hold(Leg *leg, int track, bint held, int64_t now) noexcept nogil:
+    """A track's direction is forbidden or allowed from now on; that it was so already changes nothing."""
+    if not held:
+        spans_end(&leg.withheld.held[track], now)
+        return
+    if leg.tapped != NULL and not spans_open(&leg.withheld.held[track]):
+        clock_pause(&leg.tapped.tracks[track], now)
+    spans_begin(&leg.withheld.held[track], now)
+
+
 cdef inline void leg_set_remote(Worker *worker, Leg *leg, const Remote *remote) noexcept nogil:
+    cdef int64_t now
     worker_lock(worker)
+    now = monotonic_ns()
     memcpy(leg.hosts, remote.hosts, sizeof(leg.hosts))
     leg.host_count = remote.host_count
     memcpy(leg.codecs, remote.codecs, sizeof(leg.codecs))
+    if remote.sends and not leg.sends:
+        leg.watch_from = now
+    if remote.receives and not leg.receives:
+        leg.tx.source = NO_SOURCE  # what was held back is no loss to the phone
     leg.sends = remote.sends
     leg.receives = remote.receives
+    leg_hold(leg, INBOUND, not leg.sends, now)
+    leg_hold(leg, OUTBOUND, not leg.receives, now)
     leg.play_type = remote.play_type
     leg.play_codec = remote.play_codec
     leg.packet_ms = remote.packet_ms
@@ -242,9 +274,43 @@ cdef inline void leg_tap(Worker *worker, Leg *leg, Tapped *fresh) noexcept nogil
     """One more tap; the first one brings the clocks and the ring."""
     worker_lock(worker)
     if fresh != NULL:
+        fresh.withheld = &leg.withheld
         leg.tapped = fresh
         worker_tap(worker, fresh)
     leg.tapped.taps += 1
+    worker_unlock(worker)
+
+
+cdef inline bint leg_mask(Worker *worker, Leg *leg) noexcept nogil:
+    """Withhold the audio from now on. False: that is so already."""
+    cdef bint fresh
+    worker_lock(worker)
+    fresh = not spans_open(&leg.withheld.masked)
+    spans_begin(&leg.withheld.masked, monotonic_ns())
+    worker_unlock(worker)
+    return fresh
+
+
+cdef inline bint leg_unmask(Worker *worker, Leg *leg, int64_t *begin, int64_t *end) noexcept nogil:
+    """Withhold it no more; from when to when it was. False: it was not."""
+    cdef Spans *masked = &leg.withheld.masked
+    cdef bint was
+    worker_lock(worker)
+    was = spans_open(masked)
+    if was:
+        spans_end(masked, monotonic_ns())
+        begin[0] = masked.begin[masked.count - 1]
+        end[0] = masked.end[masked.count - 1]
+    worker_unlock(worker)
+    return was
+
+
+cdef inline void leg_set_watch(Worker *worker, Leg *leg, int64_t watch_ns) noexcept nogil:
+    """Begin to watch for silence, with a clean slate; 0: no more."""
+    worker_lock(worker)
+    leg.watch_ns = watch_ns
+    leg.watch_from = monotonic_ns()
+    leg.inactive = False
     worker_unlock(worker)
 
 
@@ -283,6 +349,7 @@ cdef inline void leg_snapshot(Worker *worker, Leg *leg, bint is_open, Snapshot *
     to.reordered = leg.rx.reordered
     to.ssrc_changes = leg.rx.changes
     to.jitter = leg.rx.jitter
+    to.round_trip = leg.round_trip
     to.heard = leg.rx.heard
     to.idle_ns = monotonic_ns() - leg.rx.arrival
     to.locked = leg.rtp.lock != OPEN

@@ -15,13 +15,13 @@ from media.clock cimport (
     ClockFigures,
     clock_close,
     clock_copy,
-    clock_cut,
     clock_due,
     clock_open,
     figures_add,
 )
 from media.dtmf cimport EventReceiver
-from media.events cimport EventQueue, events_notify, events_put
+from media.events cimport EVENT_INACTIVE, EventQueue, events_notify, events_put
+from media.frames cimport Noted, pair_cut
 from media.linux cimport (
     AF_UNSPEC,
     EPOLL_CTL_ADD,
@@ -42,6 +42,8 @@ from media.linux cimport (
     socklen_t,
 )
 from media.ring cimport INBOUND, OUTBOUND, Pair, Ring, ring_free, ring_new
+from media.roundtrip cimport RoundTrip
+from media.spans cimport Withheld
 from media.srtp cimport Srtp
 from media.stream cimport Reception, Sending
 from media.voice cimport Speech
@@ -107,6 +109,8 @@ cdef struct Playback:
 cdef struct Tapped:
     # What a leg has while anybody taps it.
     Clock tracks[2]
+    Noted noted[2]           # by track
+    const Withheld *withheld  # the leg's
     Ring *ring
     Tapped *previous
     Tapped *next
@@ -147,6 +151,8 @@ cdef struct Leg:
     Reception rx
     Sending tx
     EventReceiver digits
+    RoundTrip round_trip
+    Withheld withheld
     Tapped *tapped
     Playback *playing
     Leg *play_previous
@@ -156,12 +162,30 @@ cdef struct Leg:
     Leg *speech_next
     uint64_t counts[COUNTS]
     ClockFigures figures[2]  # of the tracks, from taps that are closed
+    int64_t watch_ns         # the phone may send nothing for so long before that is told; 0: it is not
+    int64_t watch_from       # from when on that counts
+    bint inactive            # it has been told
+    bint stamped             # the kernel notes when packets arrive at `rtp`
 
 
-cdef inline void leg_tell(Leg *leg, uint32_t kind, int64_t a, int64_t b, int64_t c) noexcept nogil:
-    """Tell the event loop something about the leg; it comes out at `RelayLeg.on_event`."""
-    if events_put(leg.events, leg.serial, kind, a, b, c):
-        events_notify(leg.events)
+cdef inline bint leg_tell(Leg *leg, uint32_t kind, int64_t a, int64_t b, int64_t c) noexcept nogil:
+    """Tell the event loop something about the leg; it comes out at `RelayLeg.on_event`. False: no room."""
+    if not events_put(leg.events, leg.serial, kind, a, b, c):
+        return False
+    events_notify(leg.events)
+    return True
+
+
+cdef inline void leg_watch(Leg *leg, int64_t now) noexcept nogil:
+    """Tell when a phone that should send has sent nothing for `watch_ns`, and when that is over.
+
+    It is an EVENT_INACTIVE: `a` whether it is so, `b` the ns since the last packet. What finds no room
+    is told the next time.
+    """
+    cdef int64_t idle = now - max(leg.rx.arrival, leg.watch_from)
+    cdef bint inactive = leg.sends and leg.watch_ns > 0 and idle >= leg.watch_ns
+    if inactive != leg.inactive and leg_tell(leg, EVENT_INACTIVE, inactive, idle, 0):
+        leg.inactive = inactive
 
 
 cdef inline void port_aim(Port *port, const Address *at, int family) noexcept nogil:
@@ -311,22 +335,26 @@ cdef inline Tapped *tapped_new(int64_t start, int32_t window_frames) noexcept no
     return tapped
 
 
-cdef inline int32_t tapped_rest(const Tapped *tapped, int64_t now, Pair *to, int32_t most) noexcept nogil:
+cdef inline int32_t tapped_rest(Tapped *tapped, int64_t now, Pair *to, int32_t most) noexcept nogil:
     """The frames that are over by `now` but are still held back by the window, cut ahead of their time.
 
-    The clocks themselves are not touched: other taps go on. Returns the number of pairs, or -1: no memory.
+    Other taps go on: the clocks are not touched then. Returns the number of pairs, or -1: no memory.
     """
-    cdef Clock tracks[2]
+    cdef Clock ahead[2]
+    cdef Clock *tracks = tapped.tracks
     cdef int32_t count = 0
-    cdef int i
-    cdef bint whole = clock_copy(&tracks[INBOUND], &tapped.tracks[INBOUND])
-    whole = clock_copy(&tracks[OUTBOUND], &tapped.tracks[OUTBOUND]) and whole
+    cdef bint shared = tapped.taps > 1
+    cdef bint whole = True
+    if shared:
+        whole = clock_copy(&ahead[INBOUND], &tracks[INBOUND])
+        whole = clock_copy(&ahead[OUTBOUND], &tracks[OUTBOUND]) and whole
+        tracks = ahead
     while whole and count < most and clock_due(&tracks[INBOUND], 0) <= now:
-        for i in range(2):
-            to[count].flags[i] = clock_cut(&tracks[i], to[count].payload[i])
+        pair_cut(tracks, tapped.withheld, &to[count])
         count += 1
-    clock_close(&tracks[INBOUND])
-    clock_close(&tracks[OUTBOUND])
+    if shared:
+        clock_close(&ahead[INBOUND])
+        clock_close(&ahead[OUTBOUND])
     return count if whole else -1
 
 

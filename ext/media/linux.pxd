@@ -60,14 +60,20 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EINTR, ECONNREFUSED
+    int EAGAIN, EINTR, ECONNREFUSED, ENOENT
 
 cdef extern from "<time.h>" nogil:
     cdef struct timespec:
         int64_t tv_sec
         int64_t tv_nsec
-    int CLOCK_MONOTONIC
+    int CLOCK_MONOTONIC, CLOCK_REALTIME
     int clock_gettime(int clock, timespec *time)
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, void *argument)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    unsigned long SIOCGSTAMPNS
 
 cdef extern from "<signal.h>" nogil:
     ctypedef struct sigset_t:

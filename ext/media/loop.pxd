@@ -3,22 +3,29 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from media.address cimport Address, Sockaddr, address_read
-from media.clock cimport clock_cut, clock_due
+from media.clock cimport clock_due
 from media.dtmf cimport event_silence
 from media.events cimport events_notify
-from media.leg cimport MALFORMED, MALFORMED_RTCP, UNKNOWN_SOURCE, Leg, Tapped
+from media.frames cimport pair_cut
+from media.histogram cimport histogram_note
+from media.leg cimport MALFORMED, MALFORMED_RTCP, PACKETS_OUT, UNKNOWN_SOURCE, Leg, Tapped, leg_watch
 from media.linux cimport (
+    CLOCK_REALTIME,
     EAGAIN,
+    ENOENT,
     MSG_DONTWAIT,
     MSG_TRUNC,
     SIG_SETMASK,
+    SIOCGSTAMPNS,
     SO_MEMINFO,
     SOL_SOCKET,
+    clock_gettime,
     epoll_event,
     epoll_pwait2,
     epoll_wait,
     errno,
     getsockopt,
+    ioctl,
     load_acquire,
     monotonic_ns,
     name_thread,
@@ -36,13 +43,16 @@ from media.linux cimport (
     timespec,
 )
 from media.path cimport leg_heard, leg_play, leg_rtcp, leg_rtp
-from media.ring cimport INBOUND, OUTBOUND, Pair, ring_write
+from media.ring cimport INBOUND, Pair, ring_write
 from media.speak cimport leg_speak
 from media.worker cimport (
     AT_RTCP,
     AT_RTP,
     AT_WAKE,
     BUCKETS,
+    RELAY_DELAY,
+    TAP_DELAY,
+    TAP_LATENESS,
     TICK_NS,
     Worker,
     worker_unplay,
@@ -56,11 +66,46 @@ cdef enum:
     FULL_BATCHES = 64          # for so many batches at most
     SWEEP_NS = 100000000       # between two looks at the guards
     GUARD_BURST = 32
+    SAMPLED = 61               # one packet in so many has its delay measured; a prime meets every leg
     MEMINFO_WORDS = 9
     MEMINFO_DROPS = 8          # SK_MEMINFO_DROPS of linux/sock_diag.h
 
 
-cdef inline void read_rtp(Leg *leg, uint8_t *buffer, int32_t most, int64_t now) noexcept nogil:
+cdef inline void note_relay_delay(Worker *worker, Leg *leg) noexcept nogil:
+    """The packet that was read last has just been sent on: how long has it been here?
+
+    The kernel notes arrivals at a socket once it has been asked for one; so the first packet asked about says
+    nothing.
+    """
+    cdef timespec arrival, sent
+    cdef int result = ioctl(leg.rtp.fd, SIOCGSTAMPNS, &arrival)
+    if leg.stamped and result == 0:
+        clock_gettime(CLOCK_REALTIME, &sent)
+        histogram_note(
+            &worker.delays[RELAY_DELAY],
+            (sent.tv_sec - arrival.tv_sec) * <int64_t>1000000000 + sent.tv_nsec - arrival.tv_nsec,
+        )
+    leg.stamped = result == 0 or errno == ENOENT
+
+
+cdef inline void handle_rtp(
+    Worker *worker, Leg *leg, uint8_t *p, int32_t size, const Address *source, int64_t now
+) noexcept nogil:
+    cdef Leg *peer = leg.peer
+    cdef uint64_t sent
+    worker.packets += 1
+    if peer == NULL or worker.packets % SAMPLED:
+        leg_rtp(leg, p, size, source, now)
+        return
+    sent = peer.counts[PACKETS_OUT]
+    leg_rtp(leg, p, size, source, now)
+    if peer.counts[PACKETS_OUT] != sent:
+        note_relay_delay(worker, leg)
+
+
+cdef inline void read_rtp(
+    Worker *worker, Leg *leg, uint8_t *buffer, int32_t most, int64_t now
+) noexcept nogil:
     """One packet as a rule; up to `most` where several may wait."""
     cdef Sockaddr from_
     cdef socklen_t length
@@ -83,10 +128,10 @@ cdef inline void read_rtp(Leg *leg, uint8_t *buffer, int32_t most, int64_t now) 
         if size > PACKET:
             leg.counts[MALFORMED] += 1
         elif leg.connected and not leg.draining:
-            leg_rtp(leg, buffer, <int32_t>size, NULL, now)
+            handle_rtp(worker, leg, buffer, <int32_t>size, NULL, now)
         else:
             address_read(&source, &from_)
-            leg_rtp(leg, buffer, <int32_t>size, &source, now)
+            handle_rtp(worker, leg, buffer, <int32_t>size, &source, now)
 
 
 cdef inline void read_rtcp(Leg *leg, uint8_t *buffer, int64_t now) noexcept nogil:
@@ -139,8 +184,11 @@ cdef inline void worker_sweep(
     cdef Leg *leg
     for slot in range(worker.slot_count):
         leg = worker.slots[slot].leg
-        if leg != NULL and leg.digits.active:
+        if leg == NULL:
+            continue
+        if leg.digits.active:
             leg_heard(leg, event_silence(&leg.digits, now))
+        leg_watch(leg, now)
     count = epoll_wait(worker.guards, events, BATCH, 0)
     for i in range(count):
         leg = leg_of(worker, events[i].data.u64)
@@ -148,14 +196,24 @@ cdef inline void worker_sweep(
             read_guard(leg, buffer, now)
 
 
-cdef inline bint cut_frames(Tapped *tapped, int64_t window_ns, int64_t now) noexcept nogil:
+cdef inline bint cut_frames(Worker *worker, Tapped *tapped, int64_t now) noexcept nogil:
     """Move the frames whose time is up to the ring. True: there were any."""
     cdef Pair pair
+    cdef int64_t due = clock_due(&tapped.tracks[INBOUND], worker.window_ns)
+    cdef int64_t published, number
+    cdef int track
     cdef bint any = False
-    while clock_due(&tapped.tracks[INBOUND], window_ns) <= now:
-        pair.flags[INBOUND] = clock_cut(&tapped.tracks[INBOUND], pair.payload[INBOUND])
-        pair.flags[OUTBOUND] = clock_cut(&tapped.tracks[OUTBOUND], pair.payload[OUTBOUND])
+    while due <= now:
+        number = tapped.tracks[INBOUND].emitted
+        pair_cut(tapped.tracks, tapped.withheld, &pair)
         ring_write(tapped.ring, &pair)
+        published = monotonic_ns()
+        histogram_note(&worker.delays[TAP_LATENESS], published - due)
+        for track in range(2):
+            if tapped.noted[track].pending and tapped.noted[track].frame <= number:
+                histogram_note(&worker.delays[TAP_DELAY], published - tapped.noted[track].arrival)
+                tapped.noted[track].pending = False
+        due = clock_due(&tapped.tracks[INBOUND], worker.window_ns)
         any = True
     return any
 
@@ -172,7 +230,7 @@ cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
     while at <= tick:
         tapped = worker.buckets[at % BUCKETS]
         while tapped != NULL:
-            any = cut_frames(tapped, worker.window_ns, now) or any
+            any = cut_frames(worker, tapped, now) or any
             tapped = tapped.next
         at += 1
     worker.tick = tick
@@ -216,7 +274,7 @@ cdef inline void worker_handle(
         if leg == NULL:
             continue
         if key & 3 == AT_RTP:
-            read_rtp(leg, buffer, most, now)
+            read_rtp(worker, leg, buffer, most, now)
         else:
             read_rtcp(leg, buffer, now)
 

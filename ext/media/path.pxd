@@ -8,6 +8,7 @@ from media.address cimport Address, address_read
 from media.clock cimport clock_push, clock_skip
 from media.dtmf cimport HEARD_END, HEARD_FAULT, Heard, event_packet, event_silence
 from media.events cimport EVENT_DTMF
+from media.frames cimport note_packet
 from media.g711 cimport ULAW_SILENCE, alaw_ulaw, g711_translate, ulaw_alaw
 from media.codec cimport (
     EVENTS,
@@ -59,8 +60,9 @@ from media.leg cimport (
     port_learns,
     port_lock,
 )
-from media.linux cimport ECONNREFUSED, MSG_DONTWAIT, MSG_NOSIGNAL, errno, send, sendto
+from media.linux cimport ECONNREFUSED, MSG_DONTWAIT, MSG_NOSIGNAL, errno, monotonic_ns, send, sendto
 from media.ring cimport FRAME, INBOUND, OUTBOUND
+from media.roundtrip cimport round_trip_begin, round_trip_end
 from media.rtcp cimport RtcpMap, rtcp_check, rtcp_translate
 from media.rtp cimport (
     RTP_HEADER,
@@ -169,6 +171,7 @@ cdef inline void leg_rtcp(
     if source != NULL and port_learns(&leg.rtcp, source, belief):
         port_lock(leg, &leg.rtcp, source, belief)
     leg.counts[RTCP_IN] += 1
+    round_trip_end(&leg.round_trip, p, size, leg.tx.ssrc, monotonic_ns())
     if peer == NULL or not leg_sendable(peer, &peer.rtcp):
         leg.counts[NOT_CONNECTED if peer == NULL else NOT_SENDABLE] += 1
         return
@@ -188,6 +191,7 @@ cdef inline void leg_rtcp(
     map.highest = peer.rx.cycles + peer.rx.highest
     size = rtcp_translate(p, size, &map)
     if size:
+        round_trip_begin(&peer.round_trip, p, size, monotonic_ns())
         leg_send(peer, &peer.rtcp, p, size)
 
 
@@ -298,6 +302,7 @@ cdef inline void leg_forward(
             if not codec_is_g711(audio.codec):
                 audio_decode(leg, audio, payload, rtp.length)
             clock_push_audio(peer.tapped, OUTBOUND, 0, rtp, payload, audio, now)
+            note_packet(&peer.tapped.noted[OUTBOUND], &peer.tapped.tracks[OUTBOUND], rtp.sequence, now)
     leg_send(peer, &peer.rtp, p, size)
 
 
@@ -349,6 +354,8 @@ cdef inline void leg_rtp(
     reception_note(&leg.rx, rtp.ssrc, rtp.sequence, rtp.timestamp, codec != EVENTS, now)
     if not leg.sends:
         leg.counts[HELD] += 1
+        if leg.tapped != NULL:
+            clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)
         return
     if codec == EVENTS:
         leg_heard(
@@ -369,6 +376,7 @@ cdef inline void leg_rtp(
             if not codec_is_g711(codec):
                 audio_decode(leg, &audio, p + rtp.payload, rtp.length)
             clock_push_audio(leg.tapped, INBOUND, leg_source(leg), &rtp, p + rtp.payload, &audio, now)
+            note_packet(&leg.tapped.noted[INBOUND], &leg.tapped.tracks[INBOUND], rtp.sequence, now)
     leg_forward(leg, p, size, &rtp, &audio, now)
 
 

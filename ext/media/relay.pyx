@@ -15,7 +15,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from media.address cimport Sockaddr
-from media.clock cimport FLAG_CONCEALED, FLAG_RECEIVED, FRAME_NS
+from media.clock cimport FRAME_NS
 from media.codec cimport (
     G722,
     Codecs,
@@ -34,9 +34,11 @@ from media.control cimport (
     leg_drain_speech,
     leg_enter,
     leg_leave,
+    leg_mask,
     leg_set_remote,
     leg_set_route,
     leg_set_srtp,
+    leg_set_watch,
     leg_snapshot,
     leg_speech_figures,
     leg_start_playing,
@@ -44,13 +46,16 @@ from media.control cimport (
     leg_stop_playing,
     leg_stop_speaking,
     leg_tap,
+    leg_unmask,
     leg_untap,
     legs_join,
     legs_part,
+    worker_delays,
     worker_totals,
 )
 from media.events cimport Event, events_take
 from media.g711 cimport g711_fill_tables
+from media.histogram cimport BOUNDS, Histogram, histogram_add, histogram_bounds
 from media.leg cimport COUNTS, MAX_HOSTS, Leg, Playback, Tapped, tapped_free, tapped_new
 from media.linux cimport (
     EFD_CLOEXEC,
@@ -87,7 +92,7 @@ from media.voice cimport (
     speech_tidy,
     speech_write,
 )
-from media.worker cimport TICK_NS, Worker, worker_close, worker_open
+from media.worker cimport DELAYS, TICK_NS, Worker, worker_close, worker_open
 
 from forkproxy.media.codecs import g722_addresses
 from forkproxy.model import Frame as _Frame
@@ -108,6 +113,14 @@ assert sizeof(Pair) == 8 * PAIR_WORDS
 
 cdef enum:
     MARKS_AT_ONCE = 64         # reported for one speaker before others have their turn
+
+DELAY_NAMES = ("relay_delay", "tap_delay", "tap_lateness")
+"""What `Relay.histograms` has, in worker.pxd's order."""
+assert len(DELAY_NAMES) == DELAYS
+FLAG_NAMES = ("received", "concealed", "silence", "held", "masked")
+"""The frame flags as figures name them, lowest bit first."""
+HISTOGRAM_BOUNDS = tuple([histogram_bounds[n] for n in range(BOUNDS)])
+"""Nanoseconds that the counts of `Relay.histograms` go up to; the last count is of what is above all."""
 
 cdef tuple TRACKS = (_Track.INBOUND, _Track.OUTBOUND)
 cdef uint32_t last_serial = 1
@@ -159,6 +172,7 @@ cdef class Relay:
     cdef uint64_t ended_wakeups
     cdef uint64_t ended_events_lost
     cdef uint64_t ended[COUNTS]  # what was counted by workers that are gone
+    cdef Histogram ended_delays[DELAYS]
     cdef readonly uint64_t frames_lost
     cdef readonly uint64_t callbacks_failed
     cdef readonly uint64_t srtp_sessions
@@ -196,6 +210,8 @@ cdef class Relay:
                     self.ended_events_lost += self.workers[i].events.lost
                     for n in range(COUNTS):
                         self.ended[n] += self.workers[i].closed[n]
+                    for n in range(DELAYS):
+                        histogram_add(&self.ended_delays[n], &self.workers[i].delays[n])
             free(self.workers)
             self.workers = NULL
             close(self.event)
@@ -282,6 +298,19 @@ cdef class Relay:
             self.callbacks_failed += 1
             self.failed(error)
         return 0
+
+    def histograms(self):
+        """What was measured since the start, by name: counts by HISTOGRAM_BOUNDS, and the sum in ns."""
+        cdef Histogram delays[DELAYS]
+        cdef int i, n
+        memcpy(delays, self.ended_delays, sizeof(delays))
+        with nogil:
+            for i in range(self.threads if self.workers != NULL else 0):
+                worker_delays(&self.workers[i], delays)
+        result = {}
+        for n, name in enumerate(DELAY_NAMES):
+            result[name] = ([delays[n].counts[i] for i in range(BOUNDS + 1)], delays[n].sum_ns)
+        return result
 
     def counters(self):
         """Totals of all legs that are or were, by name, and what stands open."""
@@ -460,6 +489,42 @@ cdef class RelayLeg:
             self.peer.peer = None
             self.peer = None
 
+    def mask(self):
+        """Withhold the audio of both tracks from all taps from this moment on. False: that is so already."""
+        cdef Leg *c = self.opened()
+        cdef bint fresh
+        with nogil:
+            fresh = leg_mask(self.worker, c)
+        return bool(fresh)
+
+    def unmask(self):
+        """Withhold no more. When the first and the last masked frame begin, in ns of the monotonic clock, and
+        the number of frames on each track; None: nothing was masked. Without a tap there are no frames, and
+        the times are those of the two calls.
+        """
+        cdef Leg *c = self.opened()
+        cdef int64_t begin, end, start
+        cdef bint was
+        with nogil:
+            was = leg_unmask(self.worker, c, &begin, &end)
+        if not was:
+            return None
+        if c.tapped == NULL:
+            return begin, end, 0
+        start = c.tapped.tracks[INBOUND].start
+        begin = max(begin - start, 0) // FRAME_NS
+        end = (end - start) // FRAME_NS
+        return start + begin * FRAME_NS, start + end * FRAME_NS, end - begin + 1
+
+    def watch(self, int64_t ns):
+        """Tell `on_event` when the phone should send and has not for so long, and when that is over.
+
+        0: no more.
+        """
+        cdef Leg *c = self.opened()
+        with nogil:
+            leg_set_watch(self.worker, c, ns)
+
     def figures(self):
         """What the leg has counted, received and put on its tracks, by name."""
         cdef Snapshot snapshot
@@ -469,6 +534,7 @@ cdef class RelayLeg:
         result.update(
             expected=snapshot.expected, packets=snapshot.packets, duplicate=snapshot.duplicate,
             reordered=snapshot.reordered, ssrc_changes=snapshot.ssrc_changes, jitter=snapshot.jitter,
+            round_trip_ns=snapshot.round_trip.ns if snapshot.round_trip.known else None,
             idle_ns=snapshot.idle_ns if snapshot.heard else None,
             source=(snapshot.source.host[:16], snapshot.source.port) if snapshot.locked else None,
             inbound=snapshot.tracks[INBOUND], outbound=snapshot.tracks[OUTBOUND],
@@ -685,7 +751,7 @@ cdef class RelayTap:
     cdef bint wanted[2]
     cdef object on_frames
     cdef uint64_t frames
-    cdef uint64_t flagged[2][3]
+    cdef uint64_t flagged[2][5]  # by track, and FLAG_NAMES
     cdef readonly uint64_t dropped
     """Frames that were overwritten before they were read."""
 
@@ -712,11 +778,11 @@ cdef class RelayTap:
     cdef int add(self, list frames, uint64_t number, const Pair *pair) except -1:
         """Append a pair's frames, as far as they are wanted."""
         cdef int track
-        cdef uint8_t flags
+        cdef int bit
         for track in range(2):
             if self.wanted[track]:
-                flags = pair.flags[track]
-                self.flagged[track][0 if flags == FLAG_RECEIVED else 1 if flags == FLAG_CONCEALED else 2] += 1
+                for bit in range(5):
+                    self.flagged[track][bit] += pair.flags[track] >> bit & 1
                 frames.append(make_frame(track, number - self.base, pair))
         self.frames += 1
         return 0
@@ -769,10 +835,17 @@ cdef class RelayTap:
 
     def figures(self):
         """Frames handed over on each track, by flag, and frames lost to a slow reader."""
-        return {
-            "frames": self.frames,
-            "dropped": self.dropped,
-            "received": (self.flagged[INBOUND][0], self.flagged[OUTBOUND][0]),
-            "concealed": (self.flagged[INBOUND][1], self.flagged[OUTBOUND][1]),
-            "silence": (self.flagged[INBOUND][2], self.flagged[OUTBOUND][2]),
-        }
+        result = {"frames": self.frames, "dropped": self.dropped}
+        for bit, name in enumerate(FLAG_NAMES):
+            result[name] = self.flagged[INBOUND][bit], self.flagged[OUTBOUND][bit]
+        return result
+
+    def frame_at(self, int64_t ns):
+        """The number of the frame whose 20 ms hold a moment of the monotonic clock; negative: before the tap.
+
+        Raises:
+            ValueError: the tap is closed.
+        """
+        if self.tapped == NULL:
+            raise ValueError("the tap is closed")
+        return (ns - self.tapped.tracks[INBOUND].start) // FRAME_NS - <int64_t>self.base

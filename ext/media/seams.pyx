@@ -42,8 +42,10 @@ from media.ring cimport (
     ring_new,
     ring_write,
 )
+from media.roundtrip cimport RoundTrip, round_trip_begin, round_trip_end
 from media.rtcp cimport RtcpMap, rtcp_check, rtcp_translate
 from media.rtp cimport RTP_OK, Rtp, rtp_parse, rtp_rewrite
+from media.spans cimport Spans, spans_begin, spans_end, spans_touch
 from media.stream cimport (
     Reception,
     Sending,
@@ -265,6 +267,43 @@ cdef class Digits:
     def silence(self, int64_t now):
         """Time goes by."""
         return self.result(event_silence(&self.c, now))
+
+
+cdef class MaskedSpans:
+    """When something held for a leg."""
+
+    cdef Spans c
+
+    def begin(self, int64_t now):
+        spans_begin(&self.c, now)
+
+    def end(self, int64_t now):
+        spans_end(&self.c, now)
+
+    def touch(self, int64_t begin, int64_t end):
+        """Whether a moment of `begin` <= moment < `end` lies in any span."""
+        return bool(spans_touch(&self.c, begin, end))
+
+
+cdef class RoundTrips:
+    """The way to a phone and back, by checked RTCP packets."""
+
+    cdef RoundTrip c
+
+    def sent(self, bytes packet, int64_t now):
+        cdef uint8_t *copy = exact_copy(packet)
+        round_trip_begin(&self.c, copy, len(packet), now)
+        free(copy)
+
+    def heard(self, bytes packet, uint32_t ssrc, int64_t now):
+        cdef uint8_t *copy = exact_copy(packet)
+        round_trip_end(&self.c, copy, len(packet), ssrc, now)
+        free(copy)
+
+    @property
+    def ns(self):
+        """The newest that was measured; None: none."""
+        return self.c.ns if self.c.known else None
 
 
 cdef class Received:

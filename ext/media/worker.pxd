@@ -15,6 +15,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
 from media.events cimport EventQueue, events_open
+from media.histogram cimport Histogram
 from media.leg cimport COUNTS, Leg, Tapped, leg_hear_all
 from media.linux cimport (
     EFD_CLOEXEC,
@@ -49,6 +50,13 @@ cdef enum Kind:
     AT_RTCP = 1
     AT_WAKE = 2
 
+cdef enum:
+    # What is measured; relay.pyx gives the names.
+    RELAY_DELAY                # from a packet's arrival at the kernel to when it has been sent on; sampled
+    TAP_DELAY                  # from the arrival of a frame's newest packet to the ring; sampled
+    TAP_LATENESS               # from the end of a frame's window to the ring
+    DELAYS
+
 cdef struct Slot:
     Leg *leg
     uint32_t generation
@@ -78,6 +86,8 @@ cdef struct Worker:
     int64_t sweep
     uint64_t closed[COUNTS]    # of the legs that are gone
     uint64_t wakeups
+    uint64_t packets           # read from RTP sockets
+    Histogram delays[DELAYS]
 
 
 cdef inline bint worker_open(

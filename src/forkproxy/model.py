@@ -7,6 +7,7 @@ Tracks are named from the call leg that a stream belongs to: `inbound` is what t
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_left
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from typing import Literal, NamedTuple
@@ -57,9 +58,9 @@ class FrameFlag(IntFlag):
     SILENCE = 4
     """Nothing was being sent: the leg was silent, not yet there, or suppressing silence."""
     HELD = 8
-    """The leg was on hold."""
+    """The negotiated direction forbade audio: the leg was on hold."""
     MASKED = 16
-    """The audio was masked on purpose."""
+    """The audio was masked on purpose: the payload is silence, whatever was said."""
 
 
 class Frame(NamedTuple):
@@ -69,7 +70,7 @@ class Frame(NamedTuple):
     number: int
     """0 for the first 20 ms after the tap was attached; the same number on both tracks is the same time."""
     flags: int
-    """A combination of `FrameFlag`."""
+    """A combination of `FrameFlag`; the relay gives every frame exactly one."""
     payload: bytes
     """160 octets of mu-law."""
 
@@ -77,6 +78,29 @@ class Frame(NamedTuple):
     def timestamp(self) -> int:
         """Milliseconds since the tap was attached."""
         return self.number * FRAME_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often a value was how large."""
+
+    bounds: tuple[float, ...]
+    """Ascending."""
+    counts: tuple[int, ...]
+    """Of the values up to each bound that are above the one before; one more, of those above all."""
+    total: float
+    """The sum of the values."""
+
+    @classmethod
+    def empty(cls, bounds: tuple[float, ...]) -> Histogram:
+        """Of no values yet."""
+        return cls(bounds, (0,) * (len(bounds) + 1), 0.0)
+
+    def with_(self, value: float) -> Histogram:
+        """This one and a further value."""
+        at = bisect_left(self.bounds, value)
+        counts = (*self.counts[:at], self.counts[at] + 1, *self.counts[at + 1 :])
+        return Histogram(self.bounds, counts, self.total + value)
 
 
 class StreamTransport(StrEnum):

@@ -7,7 +7,7 @@ packets and frames.
 
 from forkproxy.media.codecs import CARRIED, TRANSCODABLE
 from forkproxy.media.engine import MediaEngine
-from forkproxy.media.figures import LegFigures, SpeakerFigures, TapFigures, TrackFigures
+from forkproxy.media.figures import LegFigures, MaskReport, SpeakerFigures, TapFigures, TrackFigures
 from forkproxy.media.leg import Digit, MediaLeg, Playback, Tap
 from forkproxy.media.speaker import Speaker, SpeakMode
 from forkproxy.media.srtp import SRTP_SUITES, SrtpKeys
@@ -18,6 +18,7 @@ __all__ = [
     "TRANSCODABLE",
     "Digit",
     "LegFigures",
+    "MaskReport",
     "MediaEngine",
     "MediaLeg",
     "Playback",

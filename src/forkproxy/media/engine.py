@@ -7,14 +7,18 @@ import logging
 import secrets
 
 from forkproxy.errors import MediaError
-from forkproxy.media._relay import Relay, RelayLeg
+from forkproxy.media._relay import HISTOGRAM_BOUNDS, Relay, RelayLeg
 from forkproxy.media.leg import MediaLeg
 from forkproxy.media.ports import PortRange
+from forkproxy.model import Histogram
 
 log = logging.getLogger(__name__)
 
 WINDOW_MS = 60
 """How long a frame is held back for packets that were overtaken on their way."""
+
+MOS_BOUNDS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.4)
+"""What the histogram of ended legs' scores counts up to."""
 
 _COUNTERS = {
     "packets_in": "packets_received",
@@ -80,6 +84,7 @@ class MediaEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._legs: set[MediaLeg] = set()
+        self._mos = Histogram.empty(MOS_BOUNDS)
 
     def start(self) -> None:
         """Start the relay threads, and serve taps, prompts and speakers in the running event loop.
@@ -139,6 +144,18 @@ class MediaEngine:
         """For `MediaLeg.close`."""
         self._legs.discard(leg)
         self.ports.give_back(leg.rtp_port)
+        score = leg.figures().mos
+        if score is not None:
+            self._mos = self._mos.with_(score)
+
+    def histograms(self) -> dict[str, Histogram]:
+        """Delays in seconds, and the scores of the legs that are closed; docs/operations.md explains each."""
+        bounds = tuple(bound / 1e9 for bound in HISTOGRAM_BOUNDS)
+        delays = {
+            f"{name}_seconds": Histogram(bounds, tuple(counts), total / 1e9)
+            for name, (counts, total) in self._relay.histograms().items()
+        }
+        return delays | {"mos": self._mos}
 
     def counters(self) -> dict[str, int]:
         """What stands open (legs, ports, taps, rings, playbacks, speakers, srtp_sessions), and totals.

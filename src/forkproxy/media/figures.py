@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from forkproxy.media import quality
 from forkproxy.model import Address, Track
 
 
@@ -19,6 +20,10 @@ class TrackFigures:
     """Frames with samples that were lost on the network and are filled in."""
     silence: int = 0
     """Frames in which nothing was being sent."""
+    held: int = 0
+    """Frames in which the negotiated direction forbade audio."""
+    masked: int = 0
+    """Frames that were masked: silence, whatever was said."""
     late: int = 0
     """Packets that came after their frame had been handed out; their audio is lost to the taps, not to the
     call."""
@@ -49,6 +54,13 @@ class LegFigures:
     duplicate: int
     jitter_ms: float
     """Interarrival jitter (RFC 3550 A.8)."""
+    round_trip_ms: float | None
+    """To the phone and back, by its last RTCP report (RFC 3550 6.4.1); None: there was none that tells."""
+    mos: float | None
+    """How good what the phone says arrives, 1 to 4.41 (`forkproxy.media.quality`); None: nothing has come.
+
+    The delay taken is half the round trip, the window and the jitter; the loss is `lost` and `late`.
+    """
     ssrc_changes: int
     malformed: int
     """Dropped: no RTP or RTCP."""
@@ -96,8 +108,14 @@ class LegFigures:
         return self.inbound.concealed
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any], source: Address | None) -> LegFigures:
+    def of(cls, raw: Mapping[str, Any], source: Address | None, window_ms: int) -> LegFigures:
         """From what the relay hands over."""
+        expected = raw["expected"]
+        lost = max(expected - (raw["packets"] - raw["duplicate"]), 0)
+        jitter_ms = raw["jitter"] / 16 / 8
+        round_trip_ms = None if raw["round_trip_ns"] is None else raw["round_trip_ns"] / 1e6
+        delay_ms = (round_trip_ms or 0) / 2 + window_ms + jitter_ms
+        missing = min(lost + raw["inbound"]["late"], expected)
         return cls(
             packets_in=raw["packets_in"],
             octets_in=raw["octets_in"],
@@ -105,10 +123,12 @@ class LegFigures:
             octets_out=raw["octets_out"],
             rtcp_in=raw["rtcp_in"],
             rtcp_out=raw["rtcp_out"],
-            lost=max(raw["expected"] - (raw["packets"] - raw["duplicate"]), 0),
+            lost=lost,
             reordered=raw["reordered"],
             duplicate=raw["duplicate"],
-            jitter_ms=raw["jitter"] / 16 / 8,
+            jitter_ms=jitter_ms,
+            round_trip_ms=round_trip_ms,
+            mos=quality.mos(delay_ms, missing / expected) if expected else None,
             ssrc_changes=raw["ssrc_changes"],
             malformed=raw["malformed"] + raw["malformed_rtcp"],
             unknown_source=raw["unknown_source"],
@@ -152,6 +172,18 @@ class SpeakerFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskReport:
+    """What a mask hid on a leg: the frames from the one in which it began to the one in which it ended."""
+
+    first_ns: int
+    """When the first masked frame begins, on the monotonic clock; `Tap.frame_at` makes its number of that."""
+    last_ns: int
+    """When the last one begins."""
+    frames: int
+    """How many there are on each track; 0: nobody taps the leg."""
+
+
+@dataclass(frozen=True, slots=True)
 class TapFigures:
     """What one tap handed over."""
 
@@ -164,12 +196,17 @@ class TapFigures:
     concealed: Mapping[Track, int]
     """filled in,"""
     silence: Mapping[Track, int]
-    """or silent."""
+    """silent,"""
+    held: Mapping[Track, int]
+    """on hold,"""
+    masked: Mapping[Track, int]
+    """or masked."""
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> TapFigures:
         """From what the relay hands over."""
         by_track = {
-            name: dict(zip(Track, raw[name], strict=True)) for name in ("received", "concealed", "silence")
+            name: dict(zip(Track, raw[name], strict=True))
+            for name in ("received", "concealed", "silence", "held", "masked")
         }
         return cls(frames=raw["frames"], dropped=raw["dropped"], **by_track)

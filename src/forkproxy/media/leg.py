@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from forkproxy.errors import MediaError
 from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
 from forkproxy.media.codecs import CODECS, TRANSCODABLE
-from forkproxy.media.figures import LegFigures, TapFigures
+from forkproxy.media.figures import LegFigures, MaskReport, TapFigures
 from forkproxy.media.speaker import BUFFER_SECONDS, Speaker, SpeakMode
 from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
 from forkproxy.model import Address, Frame, Track
@@ -18,6 +18,7 @@ from forkproxy.model import Address, Frame, Track
 if TYPE_CHECKING:
     from forkproxy.media.engine import MediaEngine
 
+_INACTIVE = 2
 _NO_ROUTE = 255
 _SENDS = {"sendrecv": True, "sendonly": True, "recvonly": False, "inactive": False}
 _RECEIVES = {"sendrecv": True, "sendonly": False, "recvonly": True, "inactive": False}
@@ -72,6 +73,17 @@ class Tap:
         """What has been handed over so far."""
         return TapFigures.of(self._core.figures())
 
+    def frame_at(self, ns: int) -> int:
+        """The number of the frame whose 20 ms hold a moment of the monotonic clock; negative: before the tap.
+
+        Raises:
+            MediaError: the tap is closed.
+        """
+        try:
+            return self._core.frame_at(ns)
+        except ValueError as error:
+            raise MediaError(str(error)) from None
+
     @property
     def dropped(self) -> int:
         """Frames that were overwritten because the event loop stood still for over 2.5 seconds."""
@@ -92,6 +104,7 @@ class MediaLeg:
         self._engine = engine
         self._core = core
         core.on_event = self._on_event
+        self._on_inactivity: Callable[[float | None], None] | None = None
         self._codecs: Mapping[int, str] = {}
         self._peer: MediaLeg | None = None
         self._payload_types: Mapping[int, int] = {}
@@ -282,6 +295,45 @@ class MediaLeg:
             raise MediaError("a tap needs a track")
         return Tap(RelayTap(self._core, Track.INBOUND in tracks, Track.OUTBOUND in tracks, on_frames))
 
+    def mask(self) -> bool:
+        """Replace both tracks by silence for every tap, from the frame that is now until `unmask`.
+
+        A frame is masked if any moment of the mask lies in its 20 ms, no matter when it is handed over. What
+        the phones hear stays as it is. False: the leg was masked already.
+
+        Raises:
+            MediaError: the leg is closed.
+        """
+        self._check_open()
+        return self._core.mask()
+
+    def unmask(self) -> MaskReport | None:
+        """Mask no more after the frame that is now. What was masked; None: nothing was.
+
+        Raises:
+            MediaError: the leg is closed.
+        """
+        self._check_open()
+        masked = self._core.unmask()
+        return None if masked is None else MaskReport(*masked)
+
+    def watch_inactivity(self, seconds: float, callback: Callable[[float | None], None]) -> None:
+        """Call back, on the event loop, when the phone has sent no valid RTP packet for `seconds`.
+
+        The callback gets the seconds that it has been silent for, and None when that is over. Time counts
+        from this call on, also for a phone that has never sent anything, and from the end of a hold; while
+        the direction keeps the phone from sending, its silence is none. A tenth of a second is as exact as it
+        gets. A second call replaces the first.
+
+        Raises:
+            MediaError: `seconds` is not positive, or the leg is closed.
+        """
+        self._check_open()
+        if seconds <= 0:
+            raise MediaError(f"inactivity: {seconds} s is not positive")
+        self._on_inactivity = callback
+        self._core.watch(round(seconds * 1e9))
+
     def figures(self) -> LegFigures:
         """What has been counted so far (after `close`: in all)."""
         if self._closed is not None:
@@ -289,7 +341,9 @@ class MediaLeg:
         raw = self._core.figures()
         source = raw["source"]
         return LegFigures.of(
-            raw, source and Address(str(_plain(ipaddress.IPv6Address(source[0]))), source[1])
+            raw,
+            source and Address(str(_plain(ipaddress.IPv6Address(source[0]))), source[1]),
+            self._engine.window_ms,
         )
 
     def close(self) -> LegFigures:
@@ -300,13 +354,16 @@ class MediaLeg:
             self._srtp = None
             figures = self.figures()
             self._closed = figures
+            self._on_inactivity = None
             self._engine.forget(self)
         return self._closed
 
     def _on_event(self, event: tuple[int, int, int, int]) -> None:
-        kind, code, units, _ = event
+        kind, what, amount, _ = event
         if kind == _DTMF and self.on_digit is not None:
-            self.on_digit(Digit(f"{DIGITS}!"[code], units / 8))
+            self.on_digit(Digit(f"{DIGITS}!"[what], amount / 8))
+        elif kind == _INACTIVE and self._on_inactivity is not None:
+            self._on_inactivity(amount / 1e9 if what else None)
 
     def _check_open(self) -> None:
         if self._closed is not None:

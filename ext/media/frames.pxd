@@ -1,0 +1,60 @@
+"""Frames as taps get them: both tracks cut at once, and what is masked or on hold withheld."""
+
+from libc.stdint cimport int64_t, uint16_t
+from libc.string cimport memset
+
+from media.clock cimport (
+    FLAG_HELD,
+    FLAG_MASKED,
+    FLAG_RECEIVED,
+    FRAME_NS,
+    Clock,
+    clock_cut,
+    clock_forget,
+    figures_recount,
+)
+from media.g711 cimport ULAW_SILENCE
+from media.ring cimport FRAME, Pair
+from media.spans cimport Withheld, spans_touch
+
+cdef struct Noted:
+    # One packet of a track at a time, from its arrival until its frame is cut: for the histogram of delays.
+    bint pending
+    int64_t frame
+    int64_t arrival
+
+
+cdef inline void note_packet(Noted *noted, const Clock *clock, uint16_t sequence, int64_t now) noexcept nogil:
+    """A packet has just been laid. Where a frame has several, its newest counts."""
+    cdef int64_t frame
+    if sequence != clock.sequence:
+        return
+    frame = clock.position // FRAME
+    if not noted.pending and frame >= clock.emitted:
+        noted.pending = True
+        noted.frame = frame
+        noted.arrival = now
+    elif noted.pending and noted.frame == frame:
+        noted.arrival = now
+
+
+cdef inline void pair_cut(Clock *tracks, const Withheld *withheld, Pair *to) noexcept nogil:
+    """Cut the next frame of both tracks.
+
+    A masked frame is silence on both, and concealment does not bring back later what it hid. A frame that a
+    hold touches is held, unless all of its samples came before.
+    """
+    cdef int64_t begin = tracks[0].start + tracks[0].emitted * FRAME_NS
+    cdef bint masked = spans_touch(&withheld.masked, begin, begin + FRAME_NS)
+    cdef int track, flags
+    for track in range(2):
+        flags = clock_cut(&tracks[track], to.payload[track])
+        if masked:
+            memset(to.payload[track], ULAW_SILENCE, FRAME)
+            clock_forget(&tracks[track])
+            figures_recount(&tracks[track].figures, flags, FLAG_MASKED)
+            flags = FLAG_MASKED
+        elif flags != FLAG_RECEIVED and spans_touch(&withheld.held[track], begin, begin + FRAME_NS):
+            figures_recount(&tracks[track].figures, flags, FLAG_HELD)
+            flags = FLAG_HELD
+        to.flags[track] = flags
