@@ -15,6 +15,7 @@ from forkproxy.config import Config, establish_account
 from forkproxy.connectors import Connector, Host, abandoned
 from forkproxy.control.http import ApiServer
 from forkproxy.media import MediaEngine
+from forkproxy.model import Histogram
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.access import Access
 from forkproxy.trace import trace_sip
@@ -50,6 +51,7 @@ class App:
             listen=config.media.listen,
             ports=(config.media.ports.first, config.media.ports.last),
             threads=config.media.threads,
+            window_ms=config.media.window,
         )
         self._endpoint = SipEndpoint(
             listen=config.sip.listen,
@@ -72,12 +74,15 @@ class App:
             buffer=config.streams.buffer,
             srtp=config.media.srtp,
             abilities=Abilities(offered=config.media.codecs),
+            inactivity=config.media.inactivity,
         )
         self._calls = CallManager(self._services, config.loaded_flows)
         self._api = ApiServer(
             config.api.listen,
             counters=self.counters,
+            histograms=self.histograms,
             calls=self.calls,
+            mask=self._calls.mask,
             accepting=lambda: self._endpoint.accepting,
         )
 
@@ -133,6 +138,10 @@ class App:
         figures |= {f"sip_{name}": value for name, value in self._access.counters().items()}
         figures |= {f"rtp_{name}": value for name, value in self._media.counters().items()}
         return figures
+
+    def histograms(self) -> dict[str, Histogram]:
+        """Every histogram of this process, likewise."""
+        return {f"rtp_{name}": value for name, value in self._media.histograms().items()}
 
     def calls(self) -> list[dict[str, Any]]:
         """The running calls and their streams."""

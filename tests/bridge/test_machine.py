@@ -277,6 +277,20 @@ def test_a_shutdown_refuses_or_hangs_up() -> None:
     ]
 
 
+def test_missing_audio_ends_the_call_past_the_flow() -> None:
+    machine, script = call(START, CONNECT, PLAY, start_wait=0)
+    machine.start(0.0)
+    machine.handle(ev.CalleeAnswered(2), 1.0)
+    assert machine.handle(ev.AudioLost("the caller has sent no audio for 30 s"), 31.0) == [
+        do.CloseStream(1, "the call ended"),
+        do.HangUpCallee(2),
+        do.HangUpCaller(),
+    ]
+    assert not any(isinstance(event, fe.ConnectEnded) for event in script.heard)
+    machine.handle(ev.CalleeEnded(2, 200, "OK", "local"), 31.1)
+    assert machine.handle(caller_gone("local"), 31.2) == [do.Finish("the caller has sent no audio for 30 s")]
+
+
 def test_a_leg_that_never_ends_is_given_up() -> None:
     machine, _ = call(CONNECT)
     machine.start(0.0)
@@ -301,6 +315,7 @@ EVENTS = st.one_of(
     ),
     st.builds(ev.PlayFinished, st.sampled_from([None, "broken"])),
     st.builds(ev.ShutDown, st.just("x")),
+    st.builds(ev.AudioLost, st.just("x")),
     st.floats(0.0, 40.0),
 )
 STEPS = st.lists(st.sampled_from([START, STOP, CONNECT, PLAY]), max_size=6)

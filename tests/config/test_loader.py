@@ -27,7 +27,7 @@ sip:
   listen: [udp://127.0.0.1:0, tcp://127.0.0.1:0]
   advertise: sip.example.com:5060
   drain: 12.5
-media: {listen: 127.0.0.1, advertise: 203.0.113.5, ports: 30000-30099, threads: 2}
+media: {listen: 127.0.0.1, advertise: 203.0.113.5, ports: 30000-30099, threads: 2, window: 0, inactivity: 45}
 trunks:
   - name: carrier
     accept: [192.0.2.0/24, 198.51.100.7]
@@ -66,6 +66,7 @@ def test_every_key_has_a_default_but_the_flows(load: Load) -> None:
     assert config.media.ports == Ports(20_000, 29_999)
     assert config.api.listen == Address("127.0.0.1", 8080)
     assert (config.sip.drain, config.streams.start_wait, config.streams.buffer) == (30, 1, 30)
+    assert (config.media.window, config.media.inactivity) == (60, None)
     assert (config.log.level, config.log.format, config.media.threads) == ("info", "text", 1)
     assert not config.streams.allow_ws
     assert config.trunks == ()
@@ -80,6 +81,7 @@ def test_every_key_is_read(whole: Config, tmp_path: Path) -> None:
     assert whole.media.listen == "127.0.0.1"
     assert whole.media.advertise == "203.0.113.5"
     assert (whole.media.ports, whole.media.threads) == ((30_000, 30_099), 2)
+    assert (whole.media.window, whole.media.inactivity) == (0, 45)
     (trunk,) = whole.trunks
     assert trunk.accept == (ip_network("192.0.2.0/24"), ip_network("198.51.100.7/32"))
     assert (trunk.address, trunk.numbers, trunk.username) == ("sip:sip.carrier.example", ("+49*", "+*"), "u")
@@ -202,6 +204,9 @@ def test_ten_mistakes_are_found_at_once(check: Check) -> None:
         ("sip: {drain: soon}", "1:14: #/sip/drain: string found, number expected"),
         ("media: {threads: 0}", "1:18: #/media/threads: must be 1 or more"),
         ("media: {threads: 1.5}", "1:18: #/media/threads: number found, integer expected"),
+        ("media: {window: 62}", "1:17: #/media/window: must be a multiple of 5"),
+        ("media: {window: 505}", "1:17: #/media/window: must be 500 or less"),
+        ("media: {inactivity: 0.5}", "1:21: #/media/inactivity: must be 1 or more"),
         ("media: {listen: eth0}", "1:17: #/media/listen: 'eth0' is not an IP address"),
         (
             "media: {advertise: 0.0.0.0}",

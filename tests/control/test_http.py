@@ -82,6 +82,24 @@ async def test_other_requests(method: str, path: str, status: int) -> None:
         assert (await get(server, path, method))[0] == status
 
 
+async def test_a_call_is_masked_and_unmasked() -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def mask(sid: str, on: bool) -> dict[str, Any] | None:
+        asked.append((sid, on))
+        return {"sid": sid, "masked": on} if sid == "CA1" else None
+
+    async with serving(mask=mask) as server:
+        for action, on in (("mask", True), ("unmask", False)):
+            status, kind, text = await get(server, f"/calls/CA1/{action}", "POST")
+            assert (status, kind) == (200, "application/json; charset=utf-8")
+            assert json.loads(text) == {"sid": "CA1", "masked": on}
+            assert (await get(server, f"/calls/CA2/{action}", "POST"))[::2] == (404, "no such call\n")
+            assert (await get(server, f"/calls/CA1/{action}"))[0] == 405
+        assert (await get(server, "/calls/CA1/hide", "POST"))[0] == 404
+    assert asked == [("CA1", True), ("CA2", True), ("CA1", False), ("CA2", False)]
+
+
 async def test_a_failing_source_is_a_500_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> dict[str, int]:
         raise RuntimeError("secret detail")

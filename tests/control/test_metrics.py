@@ -6,10 +6,20 @@ import re
 
 import pytest
 
-from forkproxy.control.metrics import FAMILIES, METRICS, exposed_name, exposition
+from forkproxy.control.metrics import (
+    FAMILIES,
+    HISTOGRAMS,
+    METRICS,
+    exposed_name,
+    exposition,
+    histogram_exposition,
+)
+from forkproxy.model import Histogram
 
 LINE = re.compile(
-    r"(# HELP [a-zA-Z_][a-zA-Z0-9_]* .+|# TYPE [a-zA-Z_][a-zA-Z0-9_]* (counter|gauge|untyped)|\S+ \S+)"
+    r"(# HELP [a-zA-Z_][a-zA-Z0-9_]* .+"
+    r"|# TYPE [a-zA-Z_][a-zA-Z0-9_]* (counter|gauge|histogram|untyped)"
+    r"|\S+ \S+)"
 )
 
 
@@ -67,3 +77,27 @@ def test_the_table_is_fit_to_print(name: str) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
     assert METRICS[name].help.endswith(".")
     assert exposed_name(name).endswith("_total") == (METRICS[name].kind == "counter")
+
+
+def test_a_histogram_accumulates_its_buckets() -> None:
+    histogram = Histogram.empty((0.001, 0.5))
+    for value in (0.0005, 0.001, 0.002, 3.0):
+        histogram = histogram.with_(value)
+    assert histogram == Histogram((0.001, 0.5), (2, 1, 1), pytest.approx(3.0035))
+    assert histogram_exposition({"rtp_tap_lateness_seconds": histogram}) == (
+        "# HELP forkproxy_rtp_tap_lateness_seconds By how much frames come to the taps later than the window"
+        " wants.\n"
+        "# TYPE forkproxy_rtp_tap_lateness_seconds histogram\n"
+        'forkproxy_rtp_tap_lateness_seconds_bucket{le="0.001"} 2\n'
+        'forkproxy_rtp_tap_lateness_seconds_bucket{le="0.5"} 3\n'
+        'forkproxy_rtp_tap_lateness_seconds_bucket{le="+Inf"} 4\n'
+        f"forkproxy_rtp_tap_lateness_seconds_sum {histogram.total!r}\n"
+        "forkproxy_rtp_tap_lateness_seconds_count 4\n"
+    )
+
+
+def test_every_histogram_makes_a_well_formed_exposition() -> None:
+    lines = histogram_exposition(dict.fromkeys(HISTOGRAMS, Histogram.empty((1.0,)))).splitlines()
+    assert len(lines) == 6 * len(HISTOGRAMS)
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert not {f"forkproxy_{name}" for name in HISTOGRAMS} & {exposed_name(name) for name in METRICS}

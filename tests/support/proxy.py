@@ -154,10 +154,18 @@ class Proxy:
 
     async def get(self, path: str) -> tuple[int, str]:
         """GET from the api listener: status and body."""
+        return await self._ask("GET", path)
+
+    async def post(self, path: str) -> tuple[int, str]:
+        """POST to the api listener, without a body: status and body."""
+        return await self._ask("POST", path)
+
+    async def _ask(self, method: str, path: str) -> tuple[int, str]:
+        request = urllib.request.Request(f"http://{self.api}{path}", method=method)
 
         def fetch() -> tuple[int, str]:
             try:
-                with urllib.request.urlopen(f"http://{self.api}{path}", timeout=10) as response:
+                with urllib.request.urlopen(request, timeout=10) as response:
                     return response.status, response.read().decode()
             except urllib.error.HTTPError as error:
                 with error:

@@ -12,15 +12,16 @@ from typing import Any
 
 from forkproxy import logs
 from forkproxy.bridge import actions as do
-from forkproxy.bridge import addresses
+from forkproxy.bridge import addresses, reports
 from forkproxy.bridge import events as ev
 from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation
+from forkproxy.bridge.reports import summary
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError, MediaError, SdpError, StreamError
 from forkproxy.flow import Execution, Flow
-from forkproxy.media import LegFigures, MediaLeg, Playback
+from forkproxy.media import LegFigures, MaskReport, MediaLeg, Playback
 from forkproxy.media.audio import ringback
 from forkproxy.model import CallInfo, SrtpMode, new_sid
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
@@ -55,23 +56,8 @@ class Figures:
     callees: list[LegFigures] = field(default_factory=list)
 
 
-def summary(figures: LegFigures) -> str:
-    """A leg's packets in one line; what is nought and means trouble otherwise is left out."""
-    trouble = {
-        "lost": figures.lost,
-        "late": figures.late,
-        "duplicate": figures.duplicate,
-        "malformed": figures.malformed,
-        "unknown_source": figures.unknown_source,
-        "unknown_payload": figures.unknown_payload,
-        "flooded": figures.flooded,
-        "send_errors": figures.send_errors,
-        "srtp_auth_failed": figures.srtp_auth_failed,
-        "srtp_replayed": figures.srtp_replayed,
-        "srtp_unsent": figures.srtp_unsent,
-    }
-    parts = [f"in {figures.packets_in}", f"out {figures.packets_out}", f"jitter {figures.jitter_ms:.1f} ms"]
-    return ", ".join(parts + [f"{name} {count}" for name, count in trouble.items() if count])
+INACTIVITY_TOLD = 30.0
+"""Seconds without audio from a phone after which the log says so, where `media.inactivity` is null."""
 
 
 class Call:
@@ -115,6 +101,8 @@ class Call:
         self._prompt: asyncio.Task[None] | None = None
         self._prompt_playback: Playback | None = None
         self._widget: str | None = None
+        self.masked = False
+        """Streams get silence in place of what is said."""
         self._host = services.media_host(leg.remote.host, leg.local_host)
         self._media = services.media.open_leg(f"{info.sid} caller")
         try:
@@ -154,6 +142,39 @@ class Call:
         """End the call now, whatever its flow is doing."""
         self._handle(ev.ShutDown(reason))
 
+    def mask(self) -> bool:
+        """Give streams silence from now on, on both tracks and on every leg; the phones notice nothing.
+
+        False: the call is masked already, or over.
+        """
+        if self.masked or self.machine.finished:
+            return False
+        self.masked = True
+        for media in self._legs().values():
+            media.mask()
+        self.log.info("masked")
+        return True
+
+    def unmask(self) -> list[dict[str, Any]] | None:
+        """Mask no more. The first and the last masked frame of each stream; None: the call was not masked."""
+        if not self.masked or self.machine.finished:
+            return None
+        self.masked = False
+        found = {name: media.unmask() for name, media in self._legs().items()}
+        streams = self.forks.masked(found["caller"])
+        self._tell_mask([report for report in found.values() if report is not None], streams)
+        return streams
+
+    def _tell_mask(self, found: list[MaskReport], streams: list[dict[str, Any]]) -> None:
+        frames, seconds = reports.masked(found)
+        spans = {f"stream_{n}": "{sid} {first}-{last}".format(**each) for n, each in enumerate(streams, 1)}
+        self.log.info("unmasked after %.2f s, %d frames", seconds, frames, extra=spans)
+
+    def _legs(self) -> dict[str, MediaLeg]:
+        """The RTP legs by name, the caller's first."""
+        callees = {f"callee_{key}": callee.media for key, callee in self._callees.items()}
+        return {"caller": self._media, **callees}
+
     def describe(self) -> dict[str, Any]:
         """What an operator wants to see of a running call."""
         return {
@@ -164,6 +185,8 @@ class Call:
             "callee": self.machine.callee.name.lower(),
             "widget": self.machine.execution.widget,
             "seconds": round(self._loop.time() - self._began, 1),
+            "masked": self.masked,
+            "legs": [reports.leg(name, media.figures()) for name, media in self._legs().items()],
             "streams": self.forks.describe(),
         }
 
@@ -222,6 +245,7 @@ class Call:
         elif callee.session is None:
             error = "200 without a session description"
         if error is None:
+            self._watch(callee.media, "callee")
             self._handle(ev.CalleeAnswered(callee.key))
             return
         assert callee.sip is not None
@@ -270,6 +294,7 @@ class Call:
                 self._ring(action)
             case do.AnswerCaller():
                 self.leg.answer(self._negotiation.answer_alone())
+                self._watch(self._media, "caller")
             case do.RejectCaller():
                 self._count_rejection(action.status)
                 self.leg.reject(action.status, action.reason)
@@ -332,6 +357,8 @@ class Call:
         try:
             target = addresses.target(action.connect, self._services.trunks)
             media = self._services.media.open_leg(f"{self.info.sid} callee {key}")
+            if self.masked:
+                media.mask()
             host = self._services.media_host(addresses.host_of(target.uri), self._host)
             callee = self._callees[key] = CalleeLeg(key, media)
             callee.sip = self._services.endpoint.dial(
@@ -357,6 +384,25 @@ class Call:
         if trunk is None and mode == "optional" and not self._negotiation.encrypted:
             return "off"
         return mode
+
+    def _watch(self, media: MediaLeg, who: str) -> None:
+        """From its answer on, a phone that sends nothing is told of, and ends the call if that is wanted."""
+        media.watch_inactivity(
+            self._services.inactivity or INACTIVITY_TOLD, lambda idle: self._on_inactivity(who, idle)
+        )
+
+    def _on_inactivity(self, who: str, idle: float | None) -> None:
+        if not self.answered:
+            return
+        if idle is None:
+            self.log.info("the %s sends audio again, or need not", who)
+            return
+        message = f"the {who} has sent no audio for {idle:.0f} s"
+        self._services.counts["legs_inactive"] += 1
+        self.log.warning("%s", message)
+        if self._services.inactivity is not None:
+            self._services.counts["calls_inactive"] += 1
+            self._handle(ev.AudioLost(message))
 
     def _bridge(self, callee: CalleeLeg) -> None:
         """Let the relay forward between the legs, renumbering payload types where the two differ."""
@@ -409,6 +455,8 @@ class Call:
     def _finish(self, reason: str) -> None:
         self._stop_prompt()
         self.forks.close_all("the call ended")
+        if self.masked:
+            self._tell_mask([report for report in [self._media.unmask()] if report is not None], [])
         self.figures.caller = self._media.close()
         told: dict[str, object] = {"caller": summary(self.figures.caller)}
         told |= {f"callee_{n}": summary(figures) for n, figures in enumerate(self.figures.callees, 1)}

@@ -79,6 +79,13 @@ class ShutDown:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class AudioLost:
+    """A phone that should send has sent no audio for too long: the call is dead and must end."""
+
+    reason: str
+
+
 CallEvent = (
     CallerEnded
     | CalleeProgress
@@ -88,4 +95,5 @@ CallEvent = (
     | StreamEnded
     | PlayFinished
     | ShutDown
+    | AudioLost
 )

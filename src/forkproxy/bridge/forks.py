@@ -10,6 +10,7 @@ from typing import Any
 
 from forkproxy import logs
 from forkproxy.bridge import events as ev
+from forkproxy.bridge import reports
 from forkproxy.bridge.services import Services
 from forkproxy.connectors import (
     Connector,
@@ -20,7 +21,7 @@ from forkproxy.connectors import (
     StreamWarning,
 )
 from forkproxy.errors import ConnectorNotFound, StreamError, StreamUrlError
-from forkproxy.media import MediaLeg, Tap
+from forkproxy.media import MaskReport, MediaLeg, Tap
 from forkproxy.model import CallInfo, StreamSpec, StreamTransport
 
 logger = logging.getLogger(__name__)
@@ -123,9 +124,21 @@ class Forks:
                 "name": fork.runner.name,
                 "state": str(fork.runner.state),
                 "dropped": fork.runner.dropped,
+                **reports.stream(None if fork.tap is None else fork.tap.figures()),
             }
             for fork in self._open.values()
         ]
+
+    def masked(self, report: MaskReport | None) -> list[dict[str, Any]]:
+        """The frames that a mask of the leg hid from each open stream."""
+        if report is None:
+            return []
+        spans = [
+            (fork.runner.sid, max(fork.tap.frame_at(report.first_ns), 0), fork.tap.frame_at(report.last_ns))
+            for fork in self._open.values()
+            if fork.tap is not None
+        ]
+        return [{"sid": sid, "first": first, "last": last} for sid, first, last in spans if last >= 0]
 
     def _connector(self, spec: StreamSpec) -> Connector[Any]:
         name = spec.connector

@@ -10,6 +10,7 @@ The rules, which everything below serves:
    `start_wait` seconds without either.
 5. The flow's end ends the caller; everything still open is closed; when both legs have ended the call is
    finished, once.
+6. A shutdown, and audio that has been missing for too long, end the call at once, past the flow.
 
 | caller    | may get                                   | leaves by                          |
 |-----------|-------------------------------------------|------------------------------------|
@@ -155,6 +156,9 @@ class CallMachine:
             case ev.ShutDown():
                 self._reason = self._reason or event.reason
                 self._failure = (503, "Service Unavailable")
+                self._end(now)
+            case ev.AudioLost():
+                self._reason = self._reason or event.reason
                 self._end(now)
             case _:
                 pass

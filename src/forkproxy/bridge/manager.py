@@ -50,6 +50,20 @@ class CallManager:
         """The running calls, for the operator."""
         return [call.describe() for call in self._calls.values()]
 
+    def mask(self, sid: str, on: bool) -> dict[str, Any] | None:
+        """Mask a running call's streams, or no more; None: there is no such call.
+
+        With `on` False the answer has the first and the last masked frame of each stream.
+        """
+        call = self._calls.get(sid)
+        if call is None:
+            return None
+        if on:
+            changed = call.mask()
+            return {"sid": sid, "masked": call.masked, "changed": changed}
+        streams = call.unmask()
+        return {"sid": sid, "masked": call.masked, "changed": streams is not None, "streams": streams or []}
+
     def on_invite(self, leg: IncomingLeg) -> None:
         """A new call: run its flow, or refuse it with a reason. Never raises."""
         counts = self._services.counts

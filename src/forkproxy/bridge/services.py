@@ -19,7 +19,7 @@ from forkproxy.signalling.trunks import Trunk
 
 COUNTED = (
     *("calls", "calls_ended", "calls_rejected", "streams", "streams_failed"),
-    *("stream_frames_dropped", "tap_frames_dropped", "internal_errors"),
+    *("stream_frames_dropped", "tap_frames_dropped", "legs_inactive", "calls_inactive", "internal_errors"),
 )
 """What is there from the start, at 0; refusals and failures by status or code appear as they happen."""
 
@@ -45,6 +45,8 @@ class Services:
     """Whether callers' audio is encrypted, and that of callees whose trunk says nothing."""
     abilities: Abilities = field(default_factory=Abilities)
     """What can be done with audio: codecs, SRTP."""
+    inactivity: float | None = None
+    """Seconds without audio from a phone after which its call is hung up; None: never."""
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))
     """What the operator sees; only ever grows."""
 

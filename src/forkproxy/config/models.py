@@ -91,6 +91,10 @@ class MediaConfig(Section):
     srtp: SrtpMode = "optional"
     """``off``: no encrypted audio. ``optional``: whoever offers keys gets encrypted audio, and an encrypted
     caller's callee is offered it. ``required``: calls without keys are refused."""
+    window: Annotated[int, Field(ge=0, le=500, multiple_of=5)] = 60
+    """Milliseconds that streams' frames are held back, so that overtaken packets find their place."""
+    inactivity: Annotated[float, Field(ge=1, le=86_400)] | None = None
+    """Seconds without audio from a phone after which its call is hung up; null: never."""
 
 
 class TrunkConfig(Section):

@@ -1,10 +1,12 @@
 """Health, metrics and running calls over HTTP, for the operator's tools.
 
-=============  ==============================================================================
-``/healthz``   200 ``ok``, or 503 ``draining``: a load balancer then sends calls elsewhere
-``/metrics``   Prometheus's text format 0.0.4
-``/calls``     ``{"calls": [...]}``, the running calls and their streams
-=============  ==============================================================================
+============================  ================================================================================
+``GET /healthz``              200 ``ok``, or 503 ``draining``: a load balancer then sends calls elsewhere
+``GET /metrics``              Prometheus's text format 0.0.4
+``GET /calls``                ``{"calls": [...]}``, the running calls, their legs and their streams
+``POST /calls/SID/mask``      give the call's streams silence from now on; 404 where there is no such call
+``POST /calls/SID/unmask``    and no more
+============================  ================================================================================
 
 The server runs in the loop that carries the calls. So every answer is made from what is in memory, a
 request's body is never read, and the number of connections is bounded.
@@ -21,9 +23,9 @@ from typing import Any
 
 from aiohttp import web
 
-from forkproxy.control.metrics import CONTENT_TYPE, METRICS, exposition
+from forkproxy.control.metrics import CONTENT_TYPE, METRICS, exposition, histogram_exposition
 from forkproxy.errors import ForkproxyError
-from forkproxy.model import Address
+from forkproxy.model import Address, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class ApiServer:
         accepting: Callable[[], bool],
         counters: Callable[[], Mapping[str, int | float]],
         calls: Callable[[], Sequence[Mapping[str, Any]]],
+        histograms: Callable[[], Mapping[str, Histogram]] = dict,
+        mask: Callable[[str, bool], Mapping[str, Any] | None] = lambda _sid, _on: None,
     ) -> None:
         """
         Args:
@@ -56,12 +60,16 @@ class ApiServer:
             accepting: False while draining.
             counters: everything that is counted, by the names of `forkproxy.control.metrics`.
             calls: the running calls, ready for JSON.
+            histograms: likewise, as `counters`.
+            mask: masks the call with a sid, or unmasks it; what became of it, or None: there is no such call.
         """
         self.address = listen
         """Where it listens; after `start` with the real port."""
         self._accepting = accepting
         self._counters = counters
         self._calls = calls
+        self._histograms = histograms
+        self._mask = mask
         self._requests = {"http_requests": 0, "http_bad_requests": 0, "http_connections_refused": 0}
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -75,6 +83,7 @@ class ApiServer:
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/calls", self._running)
+        application.router.add_post("/calls/{sid}/{action:mask|unmask}", self._masking)
         # aiohttp logs a traceback for every request that it cannot parse; here these are counted.
         logger = logging.Logger("forkproxy.control.http.parser")
         logger.addFilter(self._count_bad)
@@ -136,11 +145,18 @@ class ApiServer:
     async def _metrics(self, request: web.Request) -> web.Response:
         # What has not happened yet is there, too, as 0: a rate needs a beginning.
         text = exposition({**dict.fromkeys(METRICS, 0), **self._counters(), **self.counters()})
+        text += histogram_exposition(self._histograms())
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _running(self, request: web.Request) -> web.Response:
         text = json.dumps({"calls": list(self._calls())}, default=str)
         return web.Response(text=text + "\n", content_type="application/json")
+
+    async def _masking(self, request: web.Request) -> web.Response:
+        outcome = self._mask(request.match_info["sid"], request.match_info["action"] == "mask")
+        if outcome is None:
+            return _text(404, "no such call")
+        return web.Response(text=json.dumps(outcome) + "\n", content_type="application/json")
 
 
 class _Refused(asyncio.Protocol):

@@ -7,11 +7,14 @@ the number at its end (``calls_rejected_486``); `FAMILIES` makes that a label.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from forkproxy.model import Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -57,6 +60,10 @@ METRICS: dict[str, Metric] = {
     "connectors_abandoned": _counter(
         "Connectors that did not end when they were cancelled, and were left behind."
     ),
+    "legs_inactive": _counter(
+        "Times that a phone, which should, had sent no audio for media.inactivity (30 s if that is null)."
+    ),
+    "calls_inactive": _counter("Calls that were hung up for that."),
     "internal_errors": _counter("Faults of forkproxy's own that calls survived; the log has each."),
     "tap_frames_dropped": _counter("Frames of 20 ms lost because this process fetched them too late."),
     # SIP: what is held
@@ -165,6 +172,18 @@ FAMILIES: dict[str, Family] = {
     "warnings": Family("warnings_by_code", "code", "Warnings about flows by Twilio's code."),
 }
 
+HISTOGRAMS: dict[str, str] = {
+    "rtp_relay_delay_seconds": (
+        "From a packet's arrival at the kernel to when it has been sent on; one packet in 61 is measured."
+    ),
+    "rtp_tap_delay_seconds": (
+        "From the arrival of a frame's newest packet to when taps can read it, the window included; sampled."
+    ),
+    "rtp_tap_lateness_seconds": "By how much frames come to the taps later than the window wants.",
+    "rtp_mos": "How good phones' audio arrived, 1 to 4.41 (E-model); one value for each leg that has ended.",
+}
+"""What is kept as histograms, by the name that the code uses."""
+
 _NUMBERED = re.compile(r"(.+)_(\d+)")
 
 
@@ -201,6 +220,19 @@ def exposition(counters: Mapping[str, int | float]) -> str:
         exposed = _exposed(family.name, True)
         lines += _head(exposed, family.help, "counter")
         lines += [f'{exposed}{{{family.label}="{key}"}} {_number(values[key])}' for key in sorted(values)]
+    return "".join(line + "\n" for line in lines)
+
+
+def histogram_exposition(histograms: Mapping[str, Histogram]) -> str:
+    """Histograms in the same format: counts up to each bound, their number and their sum."""
+    lines: list[str] = []
+    for name, histogram in sorted(histograms.items()):
+        exposed = _exposed(name, False)
+        lines += _head(exposed, HISTOGRAMS[name], "histogram")
+        counts = list(itertools.accumulate(histogram.counts))
+        for bound, count in zip((*map(_number, histogram.bounds), "+Inf"), counts, strict=True):
+            lines.append(f'{exposed}_bucket{{le="{bound}"}} {count}')
+        lines += [f"{exposed}_sum {_number(histogram.total)}", f"{exposed}_count {counts[-1]}"]
     return "".join(line + "\n" for line in lines)
 
 
