@@ -104,12 +104,12 @@ cdef inline int32_t leg_open(Leg *leg, uint8_t *p, int32_t size, bint rtcp) noex
     cdef uint8_t kept[MOST_PLAIN]
     cdef int32_t opened
     if leg.former != NULL:
-        memcpy(kept, p, size)
+        memcpy(kept, p, min(size, MOST_PLAIN))
     opened = srtp_open(leg.opens, p, size, rtcp)
     if opened >= 0:
         leg.former = NULL
     elif leg.former != NULL:
-        memcpy(p, kept, size)
+        memcpy(p, kept, min(size, MOST_PLAIN))
         opened = srtp_open(leg.former, p, size, rtcp)
     if opened < 0:
         leg.counts[SRTP_REPLAYED if opened == SRTP_REPEATED else SRTP_AUTH_FAILED] += 1

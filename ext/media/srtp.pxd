@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 from media.rtp cimport read32
 
 cdef enum:
-    MOST_PLAIN = 2048          # octets of a packet that can be sealed
+    MOST_PLAIN = 2048          # octets of a packet that can be opened or sealed
     SRTP_ROOM = 16 + 128 + 4   # that libsrtp may add: tag, MKI (we have none) and SRTCP's index
     MOST_SOURCES = 32          # SSRCs that one session hears
     SRTP_REFUSED = -1          # not sealed with these keys: plain, tampered with, or somebody else's
@@ -50,7 +50,7 @@ cdef inline int32_t srtp_open(Srtp *srtp, uint8_t *p, int32_t size, bint rtcp) n
     cdef int32_t i
     cdef uint32_t ssrc
     cdef int32_t at = 4 if rtcp else 8
-    if size < at + 4:
+    if size < at + 4 or size > MOST_PLAIN:
         return SRTP_REFUSED
     ssrc = read32(p + at)
     i = 0
