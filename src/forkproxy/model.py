@@ -123,6 +123,8 @@ class StreamSpec:
     connector: str | None = None
     """The configured connector instance (siprec; optional for websocket)."""
     parameters: tuple[tuple[str, str], ...] = ()
+    bidirectional: bool = False
+    """Its connector may send audio to the caller, in place of what the other party says."""
 
 
 @dataclass(frozen=True, slots=True)

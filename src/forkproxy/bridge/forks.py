@@ -14,14 +14,15 @@ from forkproxy.bridge import reports
 from forkproxy.bridge.services import Services
 from forkproxy.connectors import (
     Connector,
+    OnMark,
     StreamCreated,
     StreamEnded,
     StreamEvent,
     StreamRunner,
     StreamWarning,
 )
-from forkproxy.errors import ConnectorNotFound, StreamError, StreamUrlError
-from forkproxy.media import MaskReport, MediaLeg, Tap
+from forkproxy.errors import ConnectorNotFound, MediaError, StreamError, StreamUrlError
+from forkproxy.media import MaskReport, MediaLeg, Speaker, Tap
 from forkproxy.model import CallInfo, StreamSpec, StreamTransport
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Forks:
                 self._services.host,
                 on_event=lambda event: self._on_event(key, event),
                 queue_seconds=self._services.buffer,
+                open_voice=self._speak,
             )
         except StreamError as error:
             self._count_failure(error)
@@ -139,6 +141,13 @@ class Forks:
             if fork.tap is not None
         ]
         return [{"sid": sid, "first": first, "last": last} for sid, first, last in spans if last >= 0]
+
+    def _speak(self, on_mark: OnMark) -> Speaker:
+        """The way back of a bidirectional stream; a call has one at a time."""
+        try:
+            return self._media.speak(on_mark=on_mark)
+        except MediaError as error:
+            raise StreamError(f"the stream cannot speak to the caller: {error}") from error
 
     def _connector(self, spec: StreamSpec) -> Connector[Any]:
         name = spec.connector

@@ -3,6 +3,7 @@
 - `forkproxy.connectors.api`       all that a connector imports
 - `forkproxy.connectors.registry`  entry points, and the instances that the configuration makes
 - `forkproxy.connectors.streams`   one running stream: queue, task, timeouts, events
+- `forkproxy.connectors.voice`     what a bidirectional stream says into its call
 - `forkproxy.connectors.testing`   for the tests of connectors
 
 The names below are what the rest of forkproxy uses.
@@ -20,12 +21,14 @@ from forkproxy.connectors.events import (
 )
 from forkproxy.connectors.registry import InstalledConnector, Instance, Registry, build, installed
 from forkproxy.connectors.streams import StreamRunner, abandoned
+from forkproxy.connectors.voice import OnMark
 
 __all__ = [
     "Connector",
     "Host",
     "InstalledConnector",
     "Instance",
+    "OnMark",
     "Registry",
     "Settings",
     "Stream",

@@ -30,7 +30,7 @@ from __future__ import annotations
 import logging
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
@@ -148,6 +148,9 @@ class Stream(ABC):
     """The flow's URL, for a connector that takes it from there. A user's text, unchecked."""
     parameters: Mapping[str, str]
     """The flow's parameters; of two with one name, the last."""
+    bidirectional: bool
+    """Audio may go back to the caller: `speak`, `mark` and `clear`, which otherwise raise
+    `StreamProtocolError`."""
     log: logging.LoggerAdapter[logging.Logger]
     """Every line carries the call's and the stream's sid."""
 
@@ -183,6 +186,33 @@ class Stream(ABC):
         """Report one of Twilio's warnings (31930, 31950, 31951, ...); the stream goes on.
 
         Call it as often as it happens: each code is reported once a stream and counted every time.
+        """
+
+    @abstractmethod
+    def speak(self, audio: bytes) -> int:
+        """Say `audio`, mu-law at 8,000 Hz of any length, to the caller, behind what was said before.
+
+        It waits in a buffer of ten minutes and is sent at the pace of speech. What does not fit is discarded
+        and reported as 31931. Returns how many octets were taken; none after the stream's end.
+        """
+
+    @abstractmethod
+    def mark(self, name: str) -> bool:
+        """Have `name` reported to `on_mark` when all that was said before has been played.
+
+        If it has been already, that is soon, but never from in here. False: not taken, since thousands wait
+        or the stream has ended.
+        """
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Drop what has been said and not been played yet; the marks that wait are reported in order."""
+
+    @abstractmethod
+    def on_mark(self, callback: Callable[[str, bool], None]) -> None:
+        """Report marks to `callback`: the name, and whether `clear` dropped audio before the mark.
+
+        Marks come in the order in which they were set, on the event loop, until the stream's end.
         """
 
     @property

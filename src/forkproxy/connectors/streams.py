@@ -35,7 +35,8 @@ from forkproxy.connectors.events import (
 )
 from forkproxy.connectors.failures import failure_of, kind_of
 from forkproxy.connectors.queue import FrameQueue
-from forkproxy.errors import StreamConnectTimeout, StreamError, StreamUrlError
+from forkproxy.connectors.voice import BUFFER_FULL, OnMark, OpenVoice, Voice
+from forkproxy.errors import StreamConnectTimeout, StreamError, StreamProtocolError, StreamUrlError
 from forkproxy.model import FRAME_MS, CallInfo, Frame, StreamSpec, StreamTransport, new_sid
 
 State = Literal["starting", "running", "stopping", "stopped", "failed"]
@@ -67,6 +68,7 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         queue: FrameQueue,
         on_created: Callable[[], None],
         on_warning: Callable[[int, str], None],
+        open_voice: OpenVoice | None = None,
     ) -> None:
         self.sid = sid
         self.name = spec.name or sid
@@ -83,6 +85,9 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         self._waiter: asyncio.Future[None] | None = None
         self._iterated = False
         self.ended = False
+        self._receive_mark: OnMark | None = None
+        self._voice = open_voice(self._marked) if open_voice is not None and spec.bidirectional else None
+        self.bidirectional = self._voice is not None
 
     def created(self) -> None:
         self._on_created()
@@ -94,6 +99,38 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         if self._error is None:
             self._error = error
             self.wake()
+
+    def speak(self, audio: bytes) -> int:
+        voice = self._way_back()
+        if self.ended:
+            return 0
+        taken = voice.write(audio)
+        if taken < len(audio):
+            self.warn(BUFFER_FULL, "audio was discarded: ten minutes of it wait to be played")
+        return taken
+
+    def mark(self, name: str) -> bool:
+        return self._way_back().mark(name)
+
+    def clear(self) -> None:
+        self._way_back().clear()
+
+    def on_mark(self, callback: OnMark) -> None:
+        self._receive_mark = callback
+
+    def close_voice(self) -> None:
+        """The stream is over: nothing more is said, and no mark reported."""
+        if self._voice is not None:
+            self._voice.close()
+
+    def _way_back(self) -> Voice:
+        if self._voice is None:
+            raise StreamProtocolError("the stream is one-way: nothing can be sent into the call")
+        return self._voice
+
+    def _marked(self, name: str, cleared: bool) -> None:
+        if self._receive_mark is not None:
+            self._receive_mark(name, cleared)
 
     @property
     def dropped(self) -> int:
@@ -143,6 +180,7 @@ class StreamRunner:
         queue_seconds: float = 30,
         connect_timeout: float = 10,
         drain_timeout: float = 5,
+        open_voice: OpenVoice | None = None,
     ) -> None:
         """Prepare a stream, on the event loop's thread; frames may be fed at once, before `start` too.
 
@@ -151,6 +189,10 @@ class StreamRunner:
             queue_seconds: audio kept for a connector that is connecting or slow; the oldest goes first.
             connect_timeout: seconds from `start` to the connector's `created`.
             drain_timeout: seconds from `stop` to the end of the connector's task.
+            open_voice: how a bidirectional stream gets its way back; closed when the stream is stopped.
+
+        Raises:
+            StreamError: what `open_voice` raises.
         """
         self.sid = new_sid("MZ" if spec.transport is StreamTransport.WEBSOCKET else "SR")
         self.name = spec.name or self.sid
@@ -165,7 +207,9 @@ class StreamRunner:
             host.log, call_sid=call.sid, stream_sid=self.sid, stream=spec.name, connector=connector.name
         )
         self._queue = FrameQueue(spec.tracks.members, queue_seconds)
-        self._feed = QueuedStream(self.sid, spec, call, self._log, self._queue, self._created, self._warn)
+        self._feed = QueuedStream(
+            self.sid, spec, call, self._log, self._queue, self._created, self._warn, open_voice
+        )
         self._warnings: Counter[int] = Counter()
         self._task: asyncio.Task[StreamError | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -221,6 +265,7 @@ class StreamRunner:
         if drain is not None:
             self._drain_timeout = drain
         self._feed.ended = True
+        self._feed.close_voice()
         self._feed.wake()
         self._set_timer(self._drain_timeout, self._drain_timed_out)
 
@@ -365,6 +410,7 @@ class StreamRunner:
     def _finish(self, error: StreamError | None) -> None:
         self._over = True
         self._feed.ended = True
+        self._feed.close_voice()
         if self._timer is not None:
             self._timer.cancel()
         self.state = "stopped" if error is None else "failed"

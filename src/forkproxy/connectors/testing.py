@@ -11,6 +11,14 @@ Two ways, from simple to true to life::
         outcome = await run_connector(make(Archive, url="wss://127.0.0.1:9"), frames(50))
         assert outcome.error.twilio_code == 31902
 
+A connector that talks back is given a `FakeVoice`, which plays when the test says so::
+
+    async def test_greets():
+        voice = FakeVoice()
+        async with running(make(Bot), voice=voice) as run:
+            await run.created()
+            assert voice.play() == GREETING          # and its marks are reported
+
 `FakeStream` is handed to the connector's method as it is. `run_connector` and `running` put the connector
 behind the same code as a real call does: queue, timeouts, mapping of exceptions, events.
 """
@@ -31,6 +39,7 @@ from forkproxy.connectors.events import StreamCreated, StreamEnded, StreamEvent,
 from forkproxy.connectors.queue import FrameQueue
 from forkproxy.connectors.registry import check, settings_of
 from forkproxy.connectors.streams import QueuedStream, StreamRunner
+from forkproxy.connectors.voice import OnMark
 from forkproxy.errors import StreamError
 from forkproxy.model import (
     FRAME_BYTES,
@@ -110,6 +119,68 @@ def make(connector: type[C], name: str = "test", *, host: Host = HOST, **setting
     return connector(name, settings_of(connector, settings), host)
 
 
+class FakeVoice:
+    """What a bidirectional stream says, kept until the test has it played."""
+
+    def __init__(self, *, limit_seconds: float = 600) -> None:
+        """Room for `limit_seconds` of audio that waits."""
+        self.clears = 0
+        """How often the connector cleared."""
+        self.closed = False
+        self._limit = round(limit_seconds * 8000)
+        self._waiting: list[bytes | str] = []
+        self._on_mark: OnMark | None = None
+
+    def open(self, on_mark: OnMark) -> FakeVoice:
+        """For one stream."""
+        self._on_mark = on_mark
+        return self
+
+    @property
+    def waiting(self) -> bytes:
+        """Audio that has not been played, mu-law."""
+        return b"".join(item for item in self._waiting if isinstance(item, bytes))
+
+    def play(self) -> bytes:
+        """Play everything that waits, and report its marks; the audio, mu-law."""
+        audio, items, self._waiting = self.waiting, self._waiting, []
+        self._report(items, cleared=False)
+        return audio
+
+    def write(self, audio: bytes) -> int:
+        """`Stream.speak`."""
+        taken = 0 if self.closed else min(len(audio), self._limit - len(self.waiting))
+        self._waiting.append(audio[:taken])
+        return taken
+
+    def mark(self, name: str) -> bool:
+        """`Stream.mark`."""
+        if self.closed:
+            return False
+        if self.waiting:
+            self._waiting.append(name)
+        else:
+            items: list[bytes | str] = [name]
+            asyncio.get_running_loop().call_soon(self._report, items, False)
+        return True
+
+    def clear(self) -> None:
+        """`Stream.clear`."""
+        self.clears += 1
+        items, self._waiting = self._waiting, []
+        asyncio.get_running_loop().call_soon(self._report, items, True)
+
+    def close(self) -> None:
+        """The stream is over."""
+        self.closed = True
+        self._waiting.clear()
+
+    def _report(self, items: list[bytes | str], cleared: bool) -> None:
+        for item in items:
+            if isinstance(item, str) and self._on_mark is not None and not self.closed:
+                self._on_mark(item, cleared)
+
+
 class FakeStream(QueuedStream):
     """A stream that exists in a test only: hand it to `Connector.stream`."""
 
@@ -125,12 +196,27 @@ class FakeStream(QueuedStream):
         call: CallInfo = CALL,
         sid: str = "MZ" + "0" * 32,
         stopped: bool = True,
+        voice: FakeVoice | None = None,
     ) -> None:
-        """A stream of `frames` that ends behind them; with ``stopped=False`` it goes on, see `feed`."""
-        spec = StreamSpec(transport, tracks, name=name, url=url, parameters=tuple((parameters or {}).items()))
+        """A stream of `frames` that ends behind them; with ``stopped=False`` it goes on, see `feed`.
+
+        With a `voice` it is bidirectional.
+        """
+        spec = StreamSpec(
+            transport, tracks, name, url, None, tuple((parameters or {}).items()), voice is not None
+        )
         log = logs.bind(HOST.log, call_sid=call.sid, stream_sid=sid)
         queue = FrameQueue(tracks.members, math.inf)
-        super().__init__(sid, spec, call, log, queue, self._note_creation, self._note_warning)
+        super().__init__(
+            sid,
+            spec,
+            call,
+            log,
+            queue,
+            self._note_creation,
+            self._note_warning,
+            voice.open if voice else None,
+        )
         self.is_created = False
         """The connector has called `created`."""
         self.warnings: list[tuple[int, str]] = []
@@ -221,16 +307,28 @@ async def running(
     parameters: Mapping[str, str] | None = None,
     transport: StreamTransport = StreamTransport.WEBSOCKET,
     call: CallInfo = CALL,
+    voice: FakeVoice | None = None,
     **timeouts: float,
 ) -> AsyncIterator[Run]:
     """A stream that runs as in a call while the block lasts, and is stopped at its end.
 
     Args:
+        voice: makes it bidirectional.
         timeouts: ``queue_seconds``, ``connect_timeout`` and ``drain_timeout`` of `StreamRunner`.
     """
-    spec = StreamSpec(transport, tracks, name=name, url=url, parameters=tuple((parameters or {}).items()))
+    spec = StreamSpec(
+        transport, tracks, name, url, None, tuple((parameters or {}).items()), voice is not None
+    )
     run = Run()
-    run.runner = StreamRunner(connector, spec, call, connector.host, on_event=run._on_event, **timeouts)
+    run.runner = StreamRunner(
+        connector,
+        spec,
+        call,
+        connector.host,
+        on_event=run._on_event,
+        open_voice=voice.open if voice else None,
+        **timeouts,
+    )
     run.runner.start()
     try:
         yield run
