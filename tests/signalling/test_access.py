@@ -8,7 +8,7 @@ import pytest
 
 from forkproxy.model import Address
 from forkproxy.signalling.access import LOGGED, REMEMBERED, Access
-from forkproxy.signalling.trunks import Trunk
+from forkproxy.signalling.trunks import Trunk, origin
 
 CARRIER = Trunk("carrier", accept=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")))
 OTHER = Trunk("other", accept=(ip_network("192.0.2.128/25"),))
@@ -65,3 +65,12 @@ def test_the_table_of_sources_does_not_grow_for_ever() -> None:
         access.admits(Address(f"10.0.{number // 256}.{number % 256}", 1))
     assert access.counters()["refused_sources"] == REMEMBERED
     assert "10.0.0.0" not in access.refused()
+
+
+def test_the_trunk_of_a_caller_is_found_however_its_address_is_written() -> None:
+    """Its `srtp` depends on it: an IPv6 socket sees IPv4 callers as ::ffff:192.0.2.130."""
+    for host in ("192.0.2.130", "::ffff:192.0.2.130", "[::ffff:c000:282]"):
+        assert origin([OTHER, CARRIER], host) is OTHER
+    assert origin([CARRIER], "2001:db8::7%eth0") is CARRIER
+    assert origin([CARRIER, OTHER], "198.51.100.1") is None
+    assert origin([CARRIER, OTHER], "carrier.example") is None

@@ -111,7 +111,7 @@ class Call:
                 self._media,
                 self._host,
                 signalled_from=leg.remote.host,
-                srtp=services.srtp,
+                srtp=services.srtp_from(leg.remote.host),
                 abilities=services.abilities,
             )
         except ForkproxyError:
@@ -208,7 +208,7 @@ class Call:
             if answer is None:
                 raise SdpError("the ACK carries no answer to our offer")
             self._negotiation.caller_confirmed(answer)
-        except SdpError as error:
+        except (SdpError, MediaError) as error:
             self.log.warning("the caller's answer cannot be used: %s", error)
             self.leg.hang_up(488, str(error))
 
@@ -257,7 +257,7 @@ class Call:
             callee.session = self._negotiation.callee_answered(
                 answer, callee.media, signalled_from=callee.signalled_from
             )
-        except SdpError as error:
+        except (SdpError, MediaError) as error:
             self.log.warning("the callee's session description cannot be used: %s", error)
             return str(error)
         return None

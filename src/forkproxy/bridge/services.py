@@ -15,7 +15,7 @@ from forkproxy.connectors import Connector, Host
 from forkproxy.media import MediaEngine
 from forkproxy.model import SrtpMode
 from forkproxy.signalling import SipEndpoint
-from forkproxy.signalling.trunks import Trunk
+from forkproxy.signalling.trunks import Trunk, origin
 
 COUNTED = (
     *("calls", "calls_ended", "calls_rejected", "streams", "streams_failed"),
@@ -49,6 +49,11 @@ class Services:
     """Seconds without audio from a phone after which its call is hung up; None: never."""
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))
     """What the operator sees; only ever grows."""
+
+    def srtp_from(self, host: str) -> SrtpMode:
+        """Whether the leg of a caller at this address is encrypted: its trunk's word, or everybody's."""
+        trunk = origin(self.trunks, host)
+        return self.srtp if trunk is None or trunk.srtp is None else trunk.srtp
 
     def media_host(self, peer: str, fallback: str) -> str:
         """The address that `peer` (a host) is told to send its RTP to."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from forkproxy.model import Address
-from forkproxy.signalling.trunks import Trunk
+from forkproxy.signalling.trunks import Trunk, literal, origin
 
 log = logging.getLogger(__name__)
 
@@ -28,22 +27,16 @@ class Access:
 
     def admits(self, address: Address) -> bool:
         """Whether a request from `address` is heard; a refusal is counted with its source."""
-        literal = _literal(address.host)
-        if literal is None:
+        source = literal(address.host)
+        if source is None:
             return self._refuse(address.host, "refused_unreadable")
-        if literal.is_loopback or self.trunk_of(address) is not None:
+        if source.is_loopback or self.trunk_of(address) is not None:
             return True
         return self._refuse(address.host, "refused_unknown")
 
     def trunk_of(self, address: Address) -> Trunk | None:
         """The first trunk whose networks contain `address`; None for loopback and strangers."""
-        literal = _literal(address.host)
-        if literal is None:
-            return None
-        for trunk in self._trunks:
-            if any(literal in network for network in trunk.accept if network.version == literal.version):
-                return trunk
-        return None
+        return origin(self._trunks, address.host)
 
     def counters(self) -> dict[str, int]:
         """Refusals by reason since the start, and how many sources of them are remembered."""
@@ -65,13 +58,3 @@ class Access:
         if len(self._refused) > REMEMBERED:
             self._refused.popitem(last=False)
         return False
-
-
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        literal = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(literal, IPv6Address) and literal.ipv4_mapped is not None:
-        return literal.ipv4_mapped
-    return literal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from forkproxy.model import SrtpMode
 
@@ -24,7 +24,7 @@ class Trunk:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     srtp: SrtpMode | None = None
-    """Whether calls that go out are encrypted; None: as for the others."""
+    """Whether its calls are encrypted, in and out; None: as all others."""
 
 
 def route(trunks: Sequence[Trunk], number: str) -> Trunk | None:
@@ -40,6 +40,28 @@ def route(trunks: Sequence[Trunk], number: str) -> Trunk | None:
         if trunk.address is not None and any(_matches(number, pattern) for pattern in trunk.numbers):
             return trunk
     return None
+
+
+def literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host is, without scope and as IPv4 where it is that in IPv6; None: it is a name."""
+    try:
+        address = ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    return address if isinstance(address, IPv4Address) else address.ipv4_mapped or address
+
+
+def origin(trunks: Sequence[Trunk], host: str) -> Trunk | None:
+    """The first trunk that accepts calls from `host`, an IP address; None when there is none.
+
+    >>> from ipaddress import ip_network
+    >>> origin([Trunk("carrier", accept=(ip_network("192.0.2.0/24"),))], "::ffff:192.0.2.7").name
+    'carrier'
+    """
+    address = literal(host)
+    if address is None:
+        return None
+    return next((trunk for trunk in trunks if any(address in network for network in trunk.accept)), None)
 
 
 def _matches(number: str, pattern: str) -> bool:
