@@ -27,7 +27,9 @@ sip:
   listen: [udp://127.0.0.1:0, tcp://127.0.0.1:0]
   advertise: sip.example.com:5060
   drain: 12.5
-media: {listen: 127.0.0.1, advertise: 203.0.113.5, ports: 30000-30099, threads: 2, window: 0, inactivity: 45}
+media:
+  {listen: 127.0.0.1, advertise: 203.0.113.5, ports: 30000-30099, threads: 2, window: 0, inactivity: 45,
+   codecs: [g722, PCMA], srtp: required}
 trunks:
   - name: carrier
     accept: [192.0.2.0/24, 198.51.100.7]
@@ -35,6 +37,7 @@ trunks:
     numbers: ["+49*", "+*"]
     username: u
     password: ${CARRIER_PASSWORD}
+    srtp: off
     register: false
 connectors:
   Archive_1: {type: archive, folder: /tmp/x, port: 5, token: abc-token}
@@ -68,6 +71,7 @@ def test_every_key_has_a_default_but_the_flows(load: Load) -> None:
     assert (config.sip.drain, config.streams.start_wait, config.streams.buffer) == (30, 1, 30)
     assert (config.media.window, config.media.inactivity) == (60, None)
     assert (config.log.level, config.log.format, config.media.threads) == ("info", "text", 1)
+    assert (config.media.codecs, config.media.srtp) == (("PCMU", "PCMA", "G722"), "optional")
     assert not config.streams.allow_ws
     assert config.trunks == ()
     assert config.warnings == ()
@@ -82,6 +86,8 @@ def test_every_key_is_read(whole: Config, tmp_path: Path) -> None:
     assert whole.media.advertise == "203.0.113.5"
     assert (whole.media.ports, whole.media.threads) == ((30_000, 30_099), 2)
     assert (whole.media.window, whole.media.inactivity) == (0, 45)
+    assert (whole.media.codecs, whole.media.srtp) == (("G722", "PCMA"), "required")
+    assert whole.trunks[0].srtp == whole.routes()[0].srtp == "off"
     (trunk,) = whole.trunks
     assert trunk.accept == (ip_network("192.0.2.0/24"), ip_network("198.51.100.7/32"))
     assert (trunk.address, trunk.numbers, trunk.username) == ("sip:sip.carrier.example", ("+49*", "+*"), "u")
@@ -202,6 +208,9 @@ def test_ten_mistakes_are_found_at_once(check: Check) -> None:
         ("sip: {listen: udp://0.0.0.0:5060}", "1:15: #/sip/listen: string found, array expected"),
         ("sip: {drain: -1}", "1:14: #/sip/drain: must be 0 or more"),
         ("sip: {drain: soon}", "1:14: #/sip/drain: string found, number expected"),
+        ("media: {codecs: [PCMU, G729]}", "1:24: #/media/codecs/1: 'G729' is not a codec"),
+        ("media: {codecs: [PCMU, pcmu]}", "1:17: #/media/codecs: has PCMU twice"),
+        ("media: {srtp: always}", "1:15: #/media/srtp: "),
         ("media: {threads: 0}", "1:18: #/media/threads: must be 1 or more"),
         ("media: {threads: 1.5}", "1:18: #/media/threads: number found, integer expected"),
         ("media: {window: 62}", "1:17: #/media/window: must be a multiple of 5"),

@@ -35,6 +35,8 @@ GOOD: list[tuple[Callable[[object], Any], str, Any]] = [
     (values.trunk_address, "sip:192.0.2.1:5070;transport=TCP", "sip:192.0.2.1:5070;transport=TCP"),
     (values.trunk_address, "sip:[2001:db8::1]:5060;lr", "sip:[2001:db8::1]:5060;lr"),
     (values.number_pattern, "+49*", "+49*"),
+    (values.codec, "pcma", "PCMA"),
+    (values.codec, "l16/8000", "L16/8000"),
     (values.account_sid, "AC" + "0a" * 16, "AC" + "0a" * 16),
     (values.flow_key, "default", "default"),
     (values.flow_key, "+15551230000", "+15551230000"),
@@ -43,6 +45,12 @@ GOOD: list[tuple[Callable[[object], Any], str, Any]] = [
 ]
 
 BAD: list[tuple[Callable[[object], Any], object, str]] = [
+    (values.codec, "PCMUU", "did you mean 'PCMU'?"),
+    (values.codec, "L16", "it needs a rate, as in L16/8000"),
+    (values.codec, "L16/44100", "'L16/44100' is not a codec that can be offered"),
+    (values.codec, "opus", "Opus is not transcoded"),
+    (values.codec, "telephone-event", "is no audio codec; it is offered where the caller has it"),
+    (values.codec, 0, "integer found, string expected"),
     (
         values.listen_url,
         "tls://0.0.0.0:5061",

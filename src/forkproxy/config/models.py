@@ -42,7 +42,14 @@ def _not_yet(value: object) -> bool:
     return False
 
 
-AudioCodec = Literal["PCMU", "PCMA", "G722", "L16/8000"]
+def _differ(codecs: tuple[str, ...]) -> tuple[str, ...]:
+    for codec in codecs:
+        if codecs.count(codec) > 1:
+            raise ValueError(f"has {codec} twice")
+    return codecs
+
+
+AudioCodec = Annotated[str, PlainValidator(values.codec)]
 ListenUrl = Annotated[str, PlainValidator(values.listen_url)]
 File = Annotated[Path, AfterValidator(_resolve)]
 OptionalFile = Annotated[Path | None, AfterValidator(_resolve)]
@@ -86,7 +93,11 @@ class MediaConfig(Section):
     """The range of RTP ports, from an even to an odd one. A call takes four: two legs, RTP and RTCP."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Relay threads. One carries a thousand calls; more spread them over processors."""
-    codecs: Annotated[tuple[AudioCodec, ...], Field(min_length=1)] = ("PCMU", "PCMA", "G722")
+    codecs: Annotated[tuple[AudioCodec, ...], Field(min_length=1), AfterValidator(_differ)] = (
+        "PCMU",
+        "PCMA",
+        "G722",
+    )
     """Codecs that a callee is offered beside the caller's, best first; the relay transcodes."""
     srtp: SrtpMode = "optional"
     """``off``: no encrypted audio. ``optional``: whoever offers keys gets encrypted audio, and an encrypted
@@ -112,8 +123,8 @@ class TrunkConfig(Section):
     """Answers the carrier's digest challenges."""
     password: Secret | None = None
     srtp: SrtpMode | None = None
-    """For calls that go out: ``off``, ``optional`` (keys are offered, plain audio is taken) or ``required``;
-    null: as `media.srtp` says."""
+    """For its calls, in and out: ``off``, ``optional`` (keys are offered, plain audio is taken) or
+    ``required``; null: as `media.srtp` says."""
     register_: Annotated[bool, PlainValidator(_not_yet), Field(alias="register")] = False
     """Must be false: registering with a carrier is not in this version."""
 

@@ -19,6 +19,9 @@ TRANSPORTS = ("udp", "tcp")
 LATER = ("tls", "ws", "wss")
 """Transports that SIP has and this version does not."""
 
+CODECS = ("PCMU", "PCMA", "G722", "L16/8000")
+"""What can be offered to a phone that is called, whatever the calling one speaks."""
+
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE)
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([^:]*))?")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
@@ -195,6 +198,24 @@ def number_pattern(value: object) -> str:
             f"{pattern!r} is not a number pattern (digits, + and letters; * for any, as in +49*)"
         )
     return pattern
+
+
+def codec(value: object) -> str:
+    """An audio codec by its name in SDP, with the clock rate where it has several.
+
+    >>> codec("g722"), codec("L16/8000")
+    ('G722', 'L16/8000')
+    """
+    written = text(value)
+    name = written.upper()
+    if name in CODECS:
+        return name
+    if name == "OPUS":
+        raise ValueError("Opus is not transcoded; it cannot be offered beside what the caller speaks")
+    if name in ("CN", "TELEPHONE-EVENT"):
+        raise ValueError(f"{written!r} is no audio codec; it is offered where the caller has it")
+    hint = "; it needs a rate, as in L16/8000" if name == "L16" else did_you_mean(name, CODECS)
+    raise ValueError(f"{written!r} is not a codec that can be offered ({', '.join(CODECS)}){hint}")
 
 
 def account_sid(value: object) -> str:
