@@ -47,6 +47,15 @@ def test_messages_are_logged_as_they_were(caplog: pytest.LogCaptureFixture) -> N
         assert entry["block"].endswith("... and 52004 characters more")
 
 
+def test_keys_of_srtp_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint()
+    with caplog.at_level(logging.DEBUG, "forkproxy.trace"):
+        trace.trace_sip(endpoint)  # type: ignore[arg-type]
+        line = b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^31"
+        entry = shown(endpoint, caplog, message(line + b"\r\na=sendrecv\r\n"))
+        assert entry["block"] == "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:...\na=sendrecv"
+
+
 async def test_a_real_endpoint_shows_both_directions(caplog: pytest.LogCaptureFixture) -> None:
     """Asked for before the start, as `serve` does it."""
     endpoint = SipEndpoint(

@@ -27,7 +27,7 @@ from forkproxy.errors import ForkproxyError
 from forkproxy.media import MediaEngine, MediaLeg
 from forkproxy.media.audio import load_wav
 from forkproxy.model import Address, Frame, Track
-from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg, SipEndpoint, TraceMessage, sdp
+from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg, SipEndpoint, TraceMessage, sdes, sdp
 from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
 
 HOST = "127.0.0.1"
@@ -168,7 +168,7 @@ class Phone:
         self._heard.extend(frame.payload for frame in frames)
 
     def _on_trace(self, message: TraceMessage) -> None:
-        text = message.data.decode("utf-8", "backslashreplace")
+        text = sdes.masked(message.data.decode("utf-8", "backslashreplace"))
         self._trace.append(
             SipMessage(at=message.time, sent=message.sent, text=text, transport=message.transport)
         )
