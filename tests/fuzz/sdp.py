@@ -7,7 +7,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["forkproxy.signalling.sdp"]):
+with atheris.instrument_imports(include=["forkproxy.signalling"]):
     from forkproxy.errors import SdpError
     from forkproxy.signalling import sdp
 
@@ -18,7 +18,7 @@ def one(data: bytes) -> None:
         session = sdp.parse(data)
     except SdpError:
         return
-    names = [codec.name for codec in session.codecs]
+    names = [codec.key for codec in session.codecs]
     makers = (
         lambda: sdp.forward_offer(data, "192.0.2.1", 20000, 20001),
         lambda: sdp.make_answer(data, "2001:db8::1", 20000, 20001, names),

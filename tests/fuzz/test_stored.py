@@ -47,7 +47,7 @@ def test_the_parsers_twin_agrees() -> None:
 def test_a_session_description_is_read_or_refused() -> None:
     for data in inputs("sdp"):
         try:
-            names = [codec.name for codec in sdp.parse(data).codecs]
+            names = [codec.key for codec in sdp.parse(data).codecs]
             made = [
                 sdp.forward_offer(data, "192.0.2.1", 20000, 20001),
                 sdp.make_answer(data, "2001:db8::1", 20000, 20001, names),

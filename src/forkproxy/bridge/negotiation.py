@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from forkproxy.bridge import choice
@@ -72,7 +71,6 @@ def set_remote(
     for codec in offered:
         if codec.key in accepted:
             codecs.setdefault(codec.payload_type, codec.key)
-    encrypted: dict[str, Any] = {} if keys is None else {"srtp": keys}
     media.set_remote(
         Address(session.host, session.port),
         Address(session.rtcp_host, session.rtcp_port),
@@ -80,7 +78,7 @@ def set_remote(
         direction=session.direction,
         ptime=session.packet_ms,
         signalled_from=signalled_from,
-        **encrypted,
+        srtp=keys,
     )
 
 
