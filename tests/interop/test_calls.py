@@ -168,3 +168,17 @@ async def _ring(proxy: Proxy, alice: Phone, bob: Phone) -> tuple[Call, Call]:
     headers = [f"X-Callee: {bob.uri}"]
     call = await alice.call(f"sip:bob@127.0.0.1:{proxy.udp[1]}", proxy.udp, headers=headers)
     return call, await asyncio.wait_for(bob.incoming.get(), 10)
+
+
+async def test_a_trunk_that_must_encrypt_is_not_taken_without_keys(tmp_path: Path) -> None:
+    """Its word holds for the calls that it sends us, whatever `media.srtp` allows to others."""
+    trunks = [{"name": "pbx", "accept": ["127.0.0.1"], "srtp": "required"}]
+    async with (
+        Phone("alice") as alice,
+        Phone("bob") as bob,
+        Proxy(tmp_path / "proxy", bridge(bob.uri), config={"trunks": trunks}) as proxy,
+    ):
+        call = await alice.call(f"sip:bob@127.0.0.1:{proxy.udp[1]}", proxy.udp)
+        assert (await call.response(300)).status == 488
+        await proxy.logged("audio must be encrypted")
+        await proxy.idle()
