@@ -58,6 +58,9 @@ cdef enum:
     NO_ROUTE = 0xFF
     MOST_PACKETS = 128       # taken from a phone in FLOOD_NS: it sends one to four, after a stall many
     FLOOD_NS = 20000000
+    # Key presses of a phone that are told in DIGITS_NS, so that none fills the queue that all share.
+    MOST_DIGITS = 25
+    DIGITS_NS = 1000000000
 
 cdef enum:
     # What a leg counts; relay.pyx gives the names.
@@ -84,6 +87,7 @@ cdef enum:
     LOCKS                    # times that a source was learned
     FLOODED                  # more than a phone can have to say
     MALFORMED_EVENT          # a telephone-event too short to be one; forwarded all the same
+    UNTOLD_DIGIT             # pressed faster than MOST_DIGITS; forwarded all the same
     COUNTS
 
 cdef struct Port:
@@ -151,6 +155,8 @@ cdef struct Leg:
     Reception rx
     Sending tx
     EventReceiver digits
+    int64_t digits_from      # the DIGITS_NS that `digits_told` have been told in
+    int32_t digits_told
     RoundTrip round_trip
     Withheld withheld
     Tapped *tapped

@@ -187,7 +187,7 @@ cdef inline void worker_sweep(
         if leg == NULL:
             continue
         if leg.digits.active:
-            leg_heard(leg, event_silence(&leg.digits, now))
+            leg_heard(leg, event_silence(&leg.digits, now), now)
         leg_watch(leg, now)
     count = epoll_wait(worker.guards, events, BATCH, 0)
     for i in range(count):

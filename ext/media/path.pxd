@@ -26,7 +26,10 @@ from media.leg cimport (
     HELD,
     LOCKS,
     MALFORMED,
+    DIGITS_NS,
     MALFORMED_EVENT,
+    MOST_DIGITS,
+    UNTOLD_DIGIT,
     MALFORMED_RTCP,
     NOT_CONNECTED,
     NOT_NEGOTIATED,
@@ -306,9 +309,16 @@ cdef inline void leg_forward(
     leg_send(peer, &peer.rtp, p, size)
 
 
-cdef inline void leg_heard(Leg *leg, Heard heard) noexcept nogil:
+cdef inline void leg_heard(Leg *leg, Heard heard, int64_t now) noexcept nogil:
     """Tell a press that is over: EVENT_DTMF, `a` the event, `b` its duration in units of its clock."""
     if heard == HEARD_END:
+        if now - leg.digits_from >= DIGITS_NS:
+            leg.digits_from = now
+            leg.digits_told = 0
+        if leg.digits_told >= MOST_DIGITS:
+            leg.counts[UNTOLD_DIGIT] += 1
+            return
+        leg.digits_told += 1
         leg_tell(leg, EVENT_DTMF, leg.digits.ended.event, leg.digits.ended.duration, 0)
     elif heard == HEARD_FAULT:
         leg.counts[MALFORMED_EVENT] += 1
@@ -363,9 +373,10 @@ cdef inline void leg_rtp(
             event_packet(
                 &leg.digits, leg_source(leg), rtp.timestamp, rtp.marker, p + rtp.payload, rtp.length, now
             ),
+            now,
         )
     elif leg.digits.active:
-        leg_heard(leg, event_silence(&leg.digits, now))
+        leg_heard(leg, event_silence(&leg.digits, now), now)
     audio.codec = codec
     audio.decoded = False
     audio.samples = codec_samples(codec, rtp.length)

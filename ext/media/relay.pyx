@@ -105,7 +105,7 @@ COUNT_NAMES = (
     "packets_in", "octets_in", "packets_out", "octets_out", "rtcp_in", "rtcp_out",
     "malformed", "malformed_rtcp", "unknown_source", "unknown_payload", "not_negotiated", "not_connected",
     "not_sendable", "held", "replaced", "straggler", "send_error",
-    "srtp_auth_failed", "srtp_replayed", "srtp_unsent", "locks", "flooded", "malformed_event",
+    "srtp_auth_failed", "srtp_replayed", "srtp_unsent", "locks", "flooded", "malformed_event", "untold_digit",
 )
 """What a leg counts, in leg.pxd's order."""
 assert len(COUNT_NAMES) == COUNTS

@@ -116,3 +116,22 @@ async def test_a_phones_keys_are_told_and_still_reach_the_other_phone(
     assert engine.counters()["malformed_events"] == 1
     assert engine.counters()["events_lost"] == 0
     a.close(), b.close()
+
+
+async def test_a_phone_that_presses_without_measure_is_heard_25_times_a_second(
+    engine: MediaEngine, phone: Callable[..., Phone]
+) -> None:
+    a, alice, b, bob = await pair(engine, phone)
+    heard: list[Digit] = []
+    a.on_digit = heard.append
+    for n in range(100):
+        alice.send(rtp(n, event(1, 160, end=True), pt=101, ts=1000 * n))
+    for _ in range(100):  # they are forwarded all the same
+        assert len(await bob.receive()) == 16
+    async with asyncio.timeout(5):
+        while len(heard) + engine.counters()["digits_untold"] < 100:
+            await asyncio.sleep(0.01)
+    assert 25 <= len(heard) < 100  # more than 25 only where this took longer than a second
+    assert len(heard) + engine.counters()["digits_untold"] == 100
+    assert engine.counters()["events_lost"] == 0
+    a.close(), b.close()

@@ -154,6 +154,9 @@ METRICS: dict[str, Metric] = {
     "rtp_speech_marks_refused": _counter("Marks from streams that were refused: too many waited."),
     "rtp_callback_errors": _counter("Failures in what takes the taps' frames; the log has each."),
     "rtp_malformed_events": _counter("Telephone-event packets too short to be one; forwarded all the same."),
+    "rtp_digits_untold": _counter(
+        "Key presses not told to flow and streams: beyond 25 a second of one phone."
+    ),
     "rtp_events_lost": _counter("Events (digits, ...) that the event loop was too slow to take."),
     "rtp_wakeups": _counter("Times that a relay thread woke up."),
     # The HTTP server and the log

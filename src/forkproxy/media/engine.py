@@ -44,6 +44,7 @@ _COUNTERS = {
     "locks": "sources_learned",
     "flooded": "dropped_flooded",
     "malformed_event": "malformed_events",
+    "untold_digit": "digits_untold",
     "sockets": "ports",
     "frames_lost": "frames_dropped",
     "callbacks_failed": "callback_errors",
