@@ -660,3 +660,56 @@ def test_ctrl_c_goes_through() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(main())
+
+
+async def test_keys_reach_the_connectors_that_ask_for_them() -> None:
+    pressed: list[tuple[str, float]] = []
+
+    async def listen(stream: Stream) -> None:
+        stream.on_digit(lambda key, duration_ms: pressed.append((key, duration_ms)))
+        stream.created()
+        async for _ in stream:
+            pass
+
+    async with running(scripted(listen)) as run:
+        run.press("7")  # nobody listens yet
+        await run.created()
+        run.press("1#", 80.0)
+        await run.stop()
+        run.press("2")
+    assert pressed == [("1", 80.0), ("#", 80.0)]
+    assert run.error is None
+
+    async with running(scripted(listen), tracks=Tracks.OUTBOUND) as run:
+        await run.created()
+        run.press("3")
+    assert len(pressed) == 2
+
+
+async def test_a_connector_that_does_not_ask_for_keys_is_left_alone() -> None:
+    async with running(make(Sink)) as run:
+        await run.created()
+        run.press("123")
+    assert run.error is None
+
+
+@pytest.mark.parametrize("error", [KeyError("5"), StreamBroken("cut")])
+async def test_a_callback_for_keys_that_fails_ends_its_stream_and_tells_no_key(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(key: str, duration_ms: float) -> None:
+        raise error
+
+    async def listen(stream: Stream) -> None:
+        stream.on_digit(fail)
+        stream.created()
+        async for _ in stream:
+            pass
+
+    async with running(scripted(listen)) as run:
+        await run.created()
+        run.press("5")
+        await run.closed()
+    expected = "cut" if isinstance(error, StreamBroken) else "on_digit failed: KeyError"
+    assert str(run.error) == expected
+    assert "'5'" not in caplog.text

@@ -105,3 +105,13 @@ def test_a_tone_is_what_g711_makes_of_a_sine() -> None:
     for index, sample in enumerate(samples):
         exact = 32767 * 0.5 * math.sin(2 * math.pi * 400 * index / 8000)
         assert abs(sample - exact) <= max(8, abs(exact) * 0.04), index
+
+
+async def test_keys_are_pressed_at_a_fake_stream() -> None:
+    stream = FakeStream(stopped=False)
+    pressed: list[str] = []
+    stream.on_digit(lambda key, _: pressed.append(key))
+    stream.press("12#")
+    stream.stop()
+    stream.press("3")
+    assert pressed == ["1", "2", "#"]

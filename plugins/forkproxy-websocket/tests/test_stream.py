@@ -257,3 +257,13 @@ async def test_pings_reach_the_consumer_and_a_missing_pong_harms_nobody(certific
         await enough.wait()
         assert not run.ended
     assert run.error is None
+
+
+async def test_a_one_way_stream_tells_no_keys(certificates: Certificates, connectors) -> None:
+    """Twilio sends `dtmf` on bidirectional streams only."""
+    async with consumer(certificates.good) as server, connectors.running(server.url) as run:
+        assert await run.created()
+        run.press("42")
+        run.feed(frames(2))
+        await server.heard(6)
+    assert [message["event"] for message in server.messages] == ["connected", "start", *["media"] * 4, "stop"]

@@ -104,6 +104,11 @@ class Forks:
         self._close_tap(fork)
         fork.runner.stop(reason)
 
+    def press(self, key: str, duration_ms: float) -> None:
+        """The caller has pressed a key: tell the streams that hear what it says."""
+        for fork in list(self._open.values()):
+            fork.runner.press(key, duration_ms)
+
     def close_all(self, reason: str) -> None:
         """Stop whatever is left."""
         for key in list(self._open):

@@ -215,6 +215,16 @@ class Stream(ABC):
         Marks come in the order in which they were set, on the event loop, until the stream's end.
         """
 
+    @abstractmethod
+    def on_digit(self, callback: Callable[[str, float], None]) -> None:
+        """Report the caller's keys to `callback`: the key, and how many milliseconds it was held.
+
+        A key is one of ``0123456789*#ABCD``, or ``!`` for the flash of the hook (RFC 4733), and is reported
+        once, when it is let go of, on the event loop, until the stream's end. Those pressed before there is a
+        callback are not kept. Streams without the inbound track get none, and no stream does while the call
+        is masked. A callback that raises ends the stream. Keys may be parts of card numbers: do not log them.
+        """
+
     @property
     @abstractmethod
     def dropped(self) -> int:

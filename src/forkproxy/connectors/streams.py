@@ -21,6 +21,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from traceback import format_tb
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ from forkproxy.connectors.failures import failure_of, kind_of
 from forkproxy.connectors.queue import FrameQueue
 from forkproxy.connectors.voice import BUFFER_FULL, OnMark, OpenVoice, Voice
 from forkproxy.errors import StreamConnectTimeout, StreamError, StreamProtocolError, StreamUrlError
-from forkproxy.model import FRAME_MS, CallInfo, Frame, StreamSpec, StreamTransport, new_sid
+from forkproxy.model import FRAME_MS, CallInfo, Frame, StreamSpec, StreamTransport, Track, new_sid
 
 State = Literal["starting", "running", "stopping", "stopped", "failed"]
 
@@ -86,6 +87,7 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         self._iterated = False
         self.ended = False
         self._receive_mark: OnMark | None = None
+        self._receive_digit: Callable[[str, float], None] | None = None
         self._voice = open_voice(self._marked) if open_voice is not None and spec.bidirectional else None
         self.bidirectional = self._voice is not None
 
@@ -117,6 +119,22 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
 
     def on_mark(self, callback: OnMark) -> None:
         self._receive_mark = callback
+
+    def on_digit(self, callback: Callable[[str, float], None]) -> None:
+        self._receive_digit = callback
+
+    def press(self, key: str, duration_ms: float) -> None:
+        """The caller has pressed a key; never raises."""
+        if self.ended or self._receive_digit is None or Track.INBOUND not in self.tracks:
+            return
+        try:
+            self._receive_digit(key, duration_ms)
+        except StreamError as error:
+            self.fail(error)
+        except Exception as error:  # its text may have the key in it: where it happened must do
+            name = type(error).__name__
+            self.log.error("on_digit failed: %s\n%s", name, "".join(format_tb(error.__traceback__)))
+            self.fail(StreamError(f"on_digit failed: {name}"))
 
     def close_voice(self) -> None:
         """The stream is over: nothing more is said, and no mark reported."""
@@ -246,6 +264,10 @@ class StreamRunner:
         if self._queue.add(frames):
             self._overflow()
         self._feed.wake()
+
+    def press(self, key: str, duration_ms: float) -> None:
+        """Tell the connector a key that the caller has pressed, if it wants to know. Never raises."""
+        self._feed.press(key, duration_ms)
 
     def stop(self, reason: str, *, drain: float | None = None) -> None:
         """End the stream: no frame after this counts, those before are handed over. Returns at once.

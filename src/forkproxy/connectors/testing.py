@@ -19,6 +19,8 @@ A connector that talks back is given a `FakeVoice`, which plays when the test sa
             await run.created()
             assert voice.play() == GREETING          # and its marks are reported
 
+Keys are pressed by ``press("12#")``, of a `FakeStream` and of a `Run`.
+
 `FakeStream` is handed to the connector's method as it is. `run_connector` and `running` put the connector
 behind the same code as a real call does: queue, timeouts, mapping of exceptions, events.
 """
@@ -229,6 +231,11 @@ class FakeStream(QueuedStream):
         self._queue.add(list(frames))
         self.wake()
 
+    def press(self, keys: str, duration_ms: float = 100.0) -> None:
+        """The caller presses `keys`, one by one."""
+        for key in keys:
+            super().press(key, duration_ms)
+
     def stop(self) -> None:
         """The end of the stream, behind the frames that were fed."""
         self.ended = True
@@ -275,6 +282,11 @@ class Run:
     def feed(self, frames: list[Frame]) -> None:
         """Frames from the call."""
         self.runner.feed(frames)
+
+    def press(self, keys: str, duration_ms: float = 100.0) -> None:
+        """The caller presses `keys`, one by one."""
+        for key in keys:
+            self.runner.press(key, duration_ms)
 
     async def created(self) -> bool:
         """Wait until the stream is created (True) or has ended without (False)."""
