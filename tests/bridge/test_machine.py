@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from forkproxy.bridge import actions as do
 from forkproxy.bridge import events as ev
-from forkproxy.bridge.machine import LINGER, Callee, Caller, CallMachine, Wait, dial_status
+from forkproxy.bridge.machine import LINGER, MOST_DIGITS, Callee, Caller, CallMachine, Wait, dial_status
 from forkproxy.flow import actions as fa
 from forkproxy.flow import events as fe
 from forkproxy.model import StreamSpec, StreamTransport, Tracks
@@ -31,6 +31,8 @@ CONNECT = fa.Connect(
     record=False,
 )
 PLAY = fa.Play("play", "hello.wav", 1)
+GATHER = fa.Gather("gather", "menu.wav", 2, timeout=5, finish_on_key="#", number_of_digits=3)
+BARE_GATHER = fa.Gather("gather", None, 1, timeout=5, finish_on_key="", number_of_digits=None)
 HANG_UP = fa.HangUp("the flow ended")
 
 
@@ -237,8 +239,8 @@ def test_a_stop_without_a_name_stops_every_stream() -> None:
 
 def test_a_prompt_answers_the_caller_and_the_ringing_tone_follows() -> None:
     machine, script = call(PLAY, CONNECT)
-    assert machine.start(0.0) == [do.AnswerCaller(), do.PlayPrompt("hello.wav", 1)]
-    assert machine.handle(ev.PlayFinished(None), 2.0) == [do.DialCallee(1, CONNECT)]
+    assert machine.start(0.0) == [do.AnswerCaller(), do.PlayPrompt(1, "hello.wav", 1)]
+    assert machine.handle(ev.PlayFinished(1, None), 2.0) == [do.DialCallee(1, CONNECT)]
     assert machine.handle(ev.CalleeProgress(1, 180, "Ringing", False), 2.1) == [do.Ringback(True)]
     assert machine.handle(ev.CalleeProgress(1, 180, "Ringing", False), 2.2) == []
     assert machine.handle(ev.CalleeProgress(1, 183, "Progress", True), 2.3) == [
@@ -247,6 +249,83 @@ def test_a_prompt_answers_the_caller_and_the_ringing_tone_follows() -> None:
     ]
     assert machine.handle(ev.CalleeAnswered(1), 3.0) == [do.BridgeAudio(1)]
     assert script.heard == [fe.PlayEnded(None)]
+
+
+def keys(machine: CallMachine, pressed: str, now: float) -> list[Any]:
+    return [action for key in pressed for action in machine.handle(ev.KeyPressed(key), now)]
+
+
+def test_the_first_key_stops_the_prompt_and_the_last_one_ends_the_gathering() -> None:
+    machine, script = call(GATHER)
+    assert machine.start(0.0) == [do.AnswerCaller(), do.PlayPrompt(1, "menu.wav", 2)]
+    assert machine.deadline is None
+    assert keys(machine, "4", 1.0) == [do.StopPrompt(1)]
+    assert machine.deadline == 6.0
+    assert machine.handle(ev.PlayFinished(1, None), 1.5) == []
+    assert keys(machine, "!0", 2.0) == []
+    assert machine.deadline == 7.0
+    assert keys(machine, "7", 3.0) == [do.HangUpCaller()]
+    assert script.heard == [fe.GatherEnded("407")]
+    assert "407" not in repr(script.heard)
+
+
+@pytest.mark.parametrize(("pressed", "digits"), [("12#", "12"), ("#", ""), ("*#", "*"), ("1D3", "1D3")])
+def test_the_finishing_key_is_not_among_the_digits(pressed: str, digits: str) -> None:
+    machine, script = call(GATHER)
+    machine.start(0.0)
+    keys(machine, pressed, 1.0)
+    assert script.heard == [fe.GatherEnded(digits)]
+
+
+def test_the_time_for_keys_begins_with_the_end_of_the_prompt_and_with_each_key() -> None:
+    machine, script = call(GATHER, BARE_GATHER)
+    machine.start(0.0)
+    assert machine.poll(100.0) == []
+    assert machine.handle(ev.PlayFinished(1, "404"), 100.0) == [do.Report(None, "404", "gather")]
+    assert machine.deadline == 105.0
+    machine.poll(105.0)
+    assert script.heard == [fe.GatherEnded("")]
+    assert machine.deadline == 110.0
+    keys(machine, "1", 109.0)
+    keys(machine, "#", 113.0)  # no key finishes this one
+    machine.poll(118.0)
+    assert script.heard[1:] == [fe.GatherEnded("1#")]
+
+
+def test_a_phone_that_never_stops_pressing_is_stopped() -> None:
+    machine, script = call(BARE_GATHER)
+    machine.start(0.0)
+    keys(machine, "5" * (MOST_DIGITS + 7), 1.0)
+    assert script.heard == [fe.GatherEnded("5" * MOST_DIGITS)]
+
+
+def test_keys_count_only_while_they_are_asked_for() -> None:
+    machine, script = call(PLAY, GATHER)
+    machine.start(0.0)
+    assert keys(machine, "99#", 1.0) == []
+    assert machine.handle(ev.PlayFinished(1, None), 2.0) == [do.PlayPrompt(2, "menu.wav", 2)]
+    assert keys(machine, "1#", 3.0) == [do.StopPrompt(2), do.HangUpCaller()]
+    assert script.heard == [fe.PlayEnded(None), fe.GatherEnded("1")]
+
+
+def test_the_end_of_a_prompt_that_was_stopped_is_not_the_next_ones() -> None:
+    machine, script = call(GATHER, PLAY)
+    machine.start(0.0)
+    assert keys(machine, "#", 1.0) == [do.StopPrompt(1), do.PlayPrompt(2, "hello.wav", 1)]
+    assert machine.handle(ev.PlayFinished(1, None), 1.0) == []
+    assert machine.waiting is Wait.PLAY
+    machine.handle(ev.PlayFinished(2, None), 2.0)
+    assert script.heard == [fe.GatherEnded(""), fe.PlayEnded(None)]
+
+
+def test_the_caller_hangs_up_while_keys_are_gathered() -> None:
+    machine, script = call(GATHER, after_hangup=[GATHER])
+    machine.start(0.0)
+    keys(machine, "1", 1.0)
+    (finish,) = machine.handle(caller_gone(), 2.0)
+    assert isinstance(finish, do.Finish)
+    assert keys(machine, "2", 2.1) == []
+    assert script.heard == [fe.CallerHungUp(None), fe.GatherEnded("")]
 
 
 def test_the_time_limit_ends_the_conversation() -> None:
@@ -313,18 +392,19 @@ EVENTS = st.one_of(
     st.builds(
         ev.StreamEnded, st.integers(1, 6), st.just("MZ1"), st.sampled_from([None, 31921]), st.just("x")
     ),
-    st.builds(ev.PlayFinished, st.sampled_from([None, "broken"])),
+    st.builds(ev.PlayFinished, st.integers(1, 4), st.sampled_from([None, "broken"])),
+    st.builds(ev.KeyPressed, st.sampled_from("12#!")),
     st.builds(ev.ShutDown, st.just("x")),
     st.builds(ev.AudioLost, st.just("x")),
     st.floats(0.0, 40.0),
 )
-STEPS = st.lists(st.sampled_from([START, STOP, CONNECT, PLAY]), max_size=6)
+STEPS = st.lists(st.sampled_from([START, STOP, CONNECT, PLAY, GATHER, BARE_GATHER]), max_size=6)
 
 
 @given(steps=STEPS, after=STEPS, events=st.lists(EVENTS, max_size=30))
 @settings(max_examples=400, deadline=None)
 def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any], events: list[Any]) -> None:
-    machine, _ = call(*steps, after_hangup=after)
+    machine, script = call(*steps, after_hangup=after)
     now = 0.0
     seen: list[Any] = list(machine.start(now))
     for event in events:
@@ -334,6 +414,9 @@ def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any],
         else:
             seen += machine.handle(event, now)
         assert machine.finished or machine.waiting is not Wait.NOTHING or machine.deadline is not None
+        if machine.waiting is Wait.GATHER and machine.deadline is None:  # then the prompt is still playing
+            prompts = [a for a in seen if isinstance(a, do.PlayPrompt | do.StopPrompt)]
+            assert isinstance(prompts[-1], do.PlayPrompt)
     # then both legs end, as SIP guarantees, and time passes
     seen += machine.handle(ev.ShutDown("over"), now)
     seen += machine.handle(caller_gone("local"), now)
@@ -348,6 +431,13 @@ def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any],
     closed = [a.stream for a in seen if isinstance(a, do.CloseStream)]
     assert opened == sorted(set(opened))
     assert sorted(closed) == opened
+    played = [a.prompt for a in seen if isinstance(a, do.PlayPrompt)]
+    stopped = [a.prompt for a in seen if isinstance(a, do.StopPrompt)]
+    assert played == list(range(1, len(played) + 1))
+    assert stopped == sorted(set(stopped) & set(played))
+    for each in script.heard:
+        if isinstance(each, fe.GatherEnded):
+            assert "!" not in each.digits
     dialled = {a.leg for a in seen if isinstance(a, do.DialCallee)}
     assert {a.leg for a in seen if isinstance(a, do.HangUpCallee)} <= dialled
     assert machine.caller is Caller.GONE

@@ -120,7 +120,7 @@ class TestAllMistakesAtOnce:
             (8, "#/states/2/properties/action"),
             (8, "#/states/2/properties/stream_type"),
             (8, "#/states/2/properties/url"),
-            (10, "#/states/3/type"),
+            (10, "#/states/3/properties"),
             (10, "#/states/3/transitions/1/event"),
             (11, "#/states/4/type"),
             (11, "#/states/4/transitions/0/next"),

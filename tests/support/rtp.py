@@ -113,6 +113,20 @@ class RtpParty:
         assert self.remote is not None, "the peer's address is not known yet"
         self._transport.sendto(data, self.remote)
 
+    async def press(self, keys: str, *, payload_type: int = 101) -> None:
+        """Press `keys` one after another for 80 ms each (RFC 4733); each end is sent three times."""
+        assert self.remote is not None, "the peer's address is not known yet"
+        for key in keys:
+            event = "0123456789*#ABCD".index(key)
+            for n, duration in enumerate((160, 320, 480, 640, 640, 640)):
+                payload = struct.pack("!BBH", event, (0x80 if n >= 3 else 0) | 10, duration)
+                self.send_raw(
+                    build(payload_type, self.sequence, self.timestamp, self.ssrc, payload, marker=n == 0)
+                )
+                self.sequence = (self.sequence + 1) & 0xFFFF
+                await asyncio.sleep(0.02)
+            self.timestamp = (self.timestamp + 960) & 0xFFFFFFFF
+
     async def play(self, payloads: Iterable[bytes], *, interval: float = 0.02) -> None:
         """Send `payloads`, one each `interval` seconds without drift."""
         loop = asyncio.get_running_loop()

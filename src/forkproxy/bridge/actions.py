@@ -85,8 +85,16 @@ class CloseStream:
 class PlayPrompt:
     """Play a WAV to the caller; PlayFinished follows."""
 
+    prompt: int
     url: str
     loop: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopPrompt:
+    """Play the prompt no further; PlayFinished need not follow."""
+
+    prompt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,7 @@ CallAction = (
     | OpenStream
     | CloseStream
     | PlayPrompt
+    | StopPrompt
     | Report
     | Finish
 )

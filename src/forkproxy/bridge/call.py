@@ -21,7 +21,7 @@ from forkproxy.bridge.reports import summary
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError, MediaError, SdpError, StreamError
 from forkproxy.flow import Execution, Flow
-from forkproxy.media import LegFigures, MaskReport, MediaLeg, Playback
+from forkproxy.media import Digit, LegFigures, MaskReport, MediaLeg, Playback
 from forkproxy.media.audio import ringback
 from forkproxy.model import CallInfo, SrtpMode, new_sid
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
@@ -102,7 +102,8 @@ class Call:
         self._prompt_playback: Playback | None = None
         self._widget: str | None = None
         self.masked = False
-        """Streams get silence in place of what is said."""
+        """Streams get silence in place of what is said, and no keys."""
+        self._keys = 0
         self._host = services.media_host(leg.remote.host, leg.local_host)
         self._media = services.media.open_leg(f"{info.sid} caller")
         try:
@@ -132,6 +133,7 @@ class Call:
             new_sid=new_sid,
         )
         leg.on_event = self._on_caller
+        self._media.on_digit = self._on_digit
 
     def begin(self) -> None:
         """Start the flow."""
@@ -211,6 +213,13 @@ class Call:
         except (SdpError, MediaError) as error:
             self.log.warning("the caller's answer cannot be used: %s", error)
             self.leg.hang_up(488, str(error))
+
+    def _on_digit(self, digit: Digit) -> None:
+        """A key of the caller's; which one is nobody's business but the flow's and the streams'."""
+        self._keys += 1
+        if not self.masked:
+            self.forks.press(digit.key, digit.duration_ms)
+        self._handle(ev.KeyPressed(digit.key))
 
     def _on_callee(self, key: int, event: sip.LegEvent) -> None:
         callee = self._callees.get(key)
@@ -315,7 +324,9 @@ class Call:
             case do.CloseStream():
                 self.forks.close(action.stream, action.reason)
             case do.PlayPrompt():
-                self._prompt = self._loop.create_task(self._play(action.url, action.loop))
+                self._prompt = self._loop.create_task(self._play(action))
+            case do.StopPrompt():
+                self._stop_prompt()
             case do.Report():
                 self._report(action)
             case do.Finish():
@@ -416,13 +427,13 @@ class Call:
             self._tone.stop()
             self._tone = None
 
-    async def _play(self, url: str, loop: int) -> None:
+    async def _play(self, action: do.PlayPrompt) -> None:
         """Fetch and play a prompt; the machine waits, the call does not care."""
         done = asyncio.Event()
         error: str | None = None
         try:
-            audio = await self._services.prompts.load(url, self.flow.path.parent)
-            self._prompt_playback = self._media.play(audio, loops=loop, on_done=done.set)
+            audio = await self._services.prompts.load(action.url, self.flow.path.parent)
+            self._prompt_playback = self._media.play(audio, loops=action.loop, on_done=done.set)
             await done.wait()
         except MediaError as caught:
             error = str(caught)
@@ -431,9 +442,10 @@ class Call:
             self._services.counts["internal_errors"] += 1
             error = f"{type(caught).__name__}: {caught}"
         self._prompt_playback = None
-        self._post(ev.PlayFinished(error))
+        self._post(ev.PlayFinished(action.prompt, error))
 
     def _stop_prompt(self) -> None:
+        """Play no more: `_play` ends here and tells nothing, since `on_done` is not called after a stop."""
         if self._prompt is not None:
             self._prompt.cancel()
         if self._prompt_playback is not None:
@@ -460,6 +472,7 @@ class Call:
         self.figures.caller = self._media.close()
         told: dict[str, object] = {"caller": summary(self.figures.caller)}
         told |= {f"callee_{n}": summary(figures) for n, figures in enumerate(self.figures.callees, 1)}
+        told["keys"] = self._keys
         told["streams"] = self.forks.total
         told["streams_failed"] = self.forks.failed
         told["frames_dropped"] = self.forks.frames_dropped

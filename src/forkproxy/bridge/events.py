@@ -1,12 +1,12 @@
 """What happens to a call, as its state machine hears it; the driver makes these from SIP, media and streams.
 
-Legs and streams are named by keys, small numbers that the machine hands out, so that an event of a leg
+Legs, streams and prompts are named by keys, small numbers that the machine hands out, so that an event of one
 that has been given up is recognised as such.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,16 @@ class StreamEnded:
 class PlayFinished:
     """The prompt has been played to its end, or could not be played."""
 
+    prompt: int
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The caller has pressed a key and let go of it."""
+
+    key: str = field(repr=False)  # may be part of a card's number: not for logs
+    """One of ``0123456789*#ABCD``, or ``!`` for the flash of the hook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ CallEvent = (
     | StreamCreated
     | StreamEnded
     | PlayFinished
+    | KeyPressed
     | ShutDown
     | AudioLost
 )

@@ -3,14 +3,16 @@
 The rules, which everything below serves:
 
 1. The flow runs one widget at a time; the machine is either waiting for that widget's result or over.
-2. The caller is answered when the callee answers, or when the flow plays something; before that every
-   provisional response and the final failure of the last callee travel through to the caller.
+2. The caller is answered when the callee answers, or when the flow plays something or asks for keys; before
+   that every provisional response and the final failure of the last callee travel through to the caller.
 3. The caller's end ends the callee. The callee's end is a result for the flow, which decides what follows.
 4. Streams never decide anything: their creation lets the flow go on, and so does their failure, and so does
    `start_wait` seconds without either.
 5. The flow's end ends the caller; everything still open is closed; when both legs have ended the call is
    finished, once.
-6. A shutdown, and audio that has been missing for too long, end the call at once, past the flow.
+6. Keys count while the flow asks for them, and only then. The first stops the prompt; the time that the
+   caller has for the next begins with the prompt's end and with each key.
+7. A shutdown, and audio that has been missing for too long, end the call at once, past the flow.
 
 | caller    | may get                                   | leaves by                          |
 |-----------|-------------------------------------------|------------------------------------|
@@ -42,6 +44,9 @@ from forkproxy.flow import events as flow_events
 LINGER = 70.0
 """Seconds after which a leg that was hung up is given up for dead; SIP's own timers end it at 32."""
 
+MOST_DIGITS = 1000
+"""How many keys are gathered at most, however many the flow asks for: a phone must not fill our memory."""
+
 
 class Caller(Enum):
     """The caller's leg."""
@@ -68,6 +73,7 @@ class Wait(Enum):
     STREAM = auto()
     CONNECT = auto()
     PLAY = auto()
+    GATHER = auto()
 
 
 def dial_status(status: int) -> Literal["busy", "no-answer", "failed"]:
@@ -111,6 +117,10 @@ class CallMachine:
         self._leg = 0
         self._leg_sid = ""
         self._stream = 0
+        self._prompt = 0
+        self._prompting = False
+        self._gather: flow_actions.Gather | None = None
+        self._digits = ""
         self._ringback = False
         self._early = False
         self._answered_at = 0.0
@@ -151,8 +161,11 @@ class CallMachine:
             case ev.StreamEnded():
                 self._stream_ended(event, now)
             case ev.PlayFinished():
-                if self.waiting is Wait.PLAY:
-                    self._resume(flow_events.PlayEnded(event.error), now)
+                if event.prompt == self._prompt and self._prompting:
+                    self._play_finished(event, now)
+            case ev.KeyPressed():
+                if self._gather is not None:
+                    self._key_pressed(event.key, self._gather, now)
             case ev.ShutDown():
                 self._reason = self._reason or event.reason
                 self._failure = (503, "Service Unavailable")
@@ -177,6 +190,8 @@ class CallMachine:
                     None, f"the stream is not connected after {self._start_wait:g} s; the flow goes on"
                 )
                 self._resume(flow_events.StreamStarted(""), now)
+            elif self.waiting is Wait.GATHER:
+                self._gathered(now)
             elif self.callee is Callee.DIALLING:
                 self._failure = (480, "No Answer")
                 self._leave_callee()
@@ -189,7 +204,7 @@ class CallMachine:
     # The flow
 
     def _resume(self, event: flow_events.FlowEvent, now: float) -> None:
-        self.waiting, self._deadline = Wait.NOTHING, None
+        self._wait_no_more()
         self._run_flow(self.execution.handle(event, now + self._epoch), now)
 
     def _run_flow(self, actions: Sequence[flow_actions.Action], now: float) -> None:
@@ -209,6 +224,8 @@ class CallMachine:
                     result = self._connect(action, now)
                 case flow_actions.Play():
                     result = self._play(action)
+                case flow_actions.Gather():
+                    result = self._ask(action, now)
                 case flow_actions.HangUp():
                     self._reason = self._reason or action.reason
                     self._end(now)
@@ -255,8 +272,55 @@ class CallMachine:
             return flow_events.PlayEnded("the call is over")
         self._answer_caller()
         self.waiting = Wait.PLAY
-        self._out.append(do.PlayPrompt(action.url, action.loop))
+        self._play_prompt(action.url, action.loop)
         return None
+
+    def _ask(self, action: flow_actions.Gather, now: float) -> flow_events.FlowEvent | None:
+        if self._caller_leaving:
+            return flow_events.GatherEnded("")
+        self._answer_caller()
+        self.waiting, self._gather, self._digits = Wait.GATHER, action, ""
+        if action.url is None:
+            self._deadline = now + action.timeout
+        else:
+            self._play_prompt(action.url, action.loop)
+        return None
+
+    def _wait_no_more(self) -> None:
+        self.waiting, self._deadline = Wait.NOTHING, None
+        self._prompting, self._gather, self._digits = False, None, ""
+
+    # Prompts and keys
+
+    def _play_prompt(self, url: str, loop: int) -> None:
+        self._prompt, self._prompting = self._prompt + 1, True
+        self._out.append(do.PlayPrompt(self._prompt, url, loop))
+
+    def _play_finished(self, event: ev.PlayFinished, now: float) -> None:
+        self._prompting = False
+        if self._gather is None:
+            self._resume(flow_events.PlayEnded(event.error), now)
+            return
+        if event.error is not None:
+            self._report(None, event.error)
+        self._deadline = now + self._gather.timeout
+
+    def _key_pressed(self, key: str, gather: flow_actions.Gather, now: float) -> None:
+        if key == "!":  # the hook's flash is no key
+            return
+        if self._prompting:
+            self._prompting = False
+            self._out.append(do.StopPrompt(self._prompt))
+        self._deadline = now + gather.timeout
+        if key == gather.finish_on_key:
+            self._gathered(now)
+            return
+        self._digits += key
+        if len(self._digits) in (gather.number_of_digits, MOST_DIGITS):
+            self._gathered(now)
+
+    def _gathered(self, now: float) -> None:
+        self._resume(flow_events.GatherEnded(self._digits), now)
 
     # The caller
 
@@ -280,7 +344,7 @@ class CallMachine:
         dialled = self._dialled(now)
         self._leave_callee()
         waited = self.waiting is not Wait.NOTHING
-        self.waiting, self._deadline = Wait.NOTHING, None
+        self._wait_no_more()
         if waited:
             self._run_flow(self.execution.handle(flow_events.CallerHungUp(dialled), now + self._epoch), now)
 
@@ -359,7 +423,7 @@ class CallMachine:
 
     def _end(self, now: float) -> None:
         """Hang everything up; Finish follows when both legs have said that they are gone."""
-        self.waiting, self._deadline = Wait.NOTHING, None
+        self._wait_no_more()
         for key in list(self.streams):
             self._close_stream(key, "the call ended")
         self._leave_callee()

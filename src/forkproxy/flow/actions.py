@@ -1,8 +1,8 @@
 """What a running flow asks for.
 
 `Execution.start` and `Execution.handle` return a list of these. At most one of `StartStream`, `StopStream`,
-`Connect` and `Play` is in it, as the last: the flow waits until it is told the outcome by the event named at
-the action. `Warn` may stand before. `HangUp` is the very last action of every execution.
+`Connect`, `Play` and `Gather` is in it, as the last: the flow waits until it is told the outcome by the event
+named at the action. `Warn` may stand before. `HangUp` is the very last action of every execution.
 """
 
 from __future__ import annotations
@@ -66,6 +66,23 @@ class Play:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """Take the keys that the caller presses, while a prompt plays and after it. Answered by `GatherEnded`."""
+
+    widget: str
+    url: str | None
+    """The prompt, as of `Play`; the first key stops it. None: there is none."""
+    loop: int
+    """How many times the prompt is played, 1 to 99."""
+    timeout: int
+    """Seconds without a key, after the prompt or after the last key, that end it."""
+    finish_on_key: str
+    """The key that ends it; empty: none does."""
+    number_of_digits: int | None
+    """How many keys end it; None: however many."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """The flow has ended: the caller's leg ends with it."""
 
@@ -83,5 +100,5 @@ class Warn:
     widget: str
 
 
-Action = StartStream | StopStream | Connect | Play | HangUp | Warn
-WaitingAction = StartStream | StopStream | Connect | Play
+Action = StartStream | StopStream | Connect | Play | Gather | HangUp | Warn
+WaitingAction = StartStream | StopStream | Connect | Play | Gather

@@ -6,7 +6,7 @@ talk does not move the flow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DialStatus = Literal["completed", "busy", "no-answer", "failed", "canceled"]
@@ -54,10 +54,20 @@ class PlayEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class GatherEnded:
+    """The caller has pressed the keys that were asked for, or no more for too long."""
+
+    digits: str = field(repr=False)  # may be a card's number: not for logs
+    """Without the key that finished it; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallerHungUp:
     """The caller has gone. While a call was being connected, `dialled` may say how that leg ended."""
 
     dialled: ConnectEnded | None = None
 
 
-FlowEvent = StreamStarted | StreamFailed | StreamStopped | ConnectEnded | PlayEnded | CallerHungUp
+FlowEvent = (
+    StreamStarted | StreamFailed | StreamStopped | ConnectEnded | PlayEnded | GatherEnded | CallerHungUp
+)

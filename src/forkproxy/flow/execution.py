@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from forkproxy.flow.actions import Action, Connect, HangUp, Play, StartStream, WaitingAction, Warn
+from forkproxy.flow.actions import Action, Connect, Gather, HangUp, Play, StartStream, WaitingAction, Warn
 from forkproxy.flow.context import Context
-from forkproxy.flow.events import CallerHungUp, ConnectEnded, FlowEvent, PlayEnded, StreamFailed
+from forkproxy.flow.events import CallerHungUp, ConnectEnded, FlowEvent, GatherEnded, PlayEnded, StreamFailed
 from forkproxy.flow.loader import Flow
 from forkproxy.flow.widgets.base import Goto, Step, Widget
 from forkproxy.model import CallInfo
@@ -138,6 +138,9 @@ class Execution:
                 failure = ConnectEnded("failed", "", 0)
             case Play():
                 failure = PlayEnded("nothing is played: the caller has hung up")
+            case Gather():
+                step.warn(None, "no keys are gathered: the caller has hung up")
+                failure = GatherEnded("")
             case _:
                 return action
         return widget.resume(step, failure) or Goto(None)

@@ -354,7 +354,7 @@ class MediaLeg:
             self._srtp = None
             figures = self.figures()
             self._closed = figures
-            self._on_inactivity = None
+            self._on_inactivity = self.on_digit = None
             self._engine.forget(self)
         return self._closed
 

@@ -11,6 +11,7 @@ from typing import Any
 from forkproxy.flow.widgets.base import Widget
 from forkproxy.flow.widgets.connect_call_to import ConnectCallTo
 from forkproxy.flow.widgets.fork_stream import ForkStream
+from forkproxy.flow.widgets.gather_input import GatherInput
 from forkproxy.flow.widgets.known import INVENTED, KNOWN
 from forkproxy.flow.widgets.say_play import SayPlay
 from forkproxy.flow.widgets.set_variables import SetVariables
@@ -19,7 +20,7 @@ from forkproxy.flow.widgets.trigger import Trigger
 
 RUNNING: Mapping[str, type[Widget[Any]]] = {
     widget.type_name: widget
-    for widget in (Trigger, ForkStream, ConnectCallTo, SplitBasedOn, SetVariables, SayPlay)
+    for widget in (Trigger, ForkStream, ConnectCallTo, SplitBasedOn, SetVariables, SayPlay, GatherInput)
 }
 """The widgets that run, by type."""
 

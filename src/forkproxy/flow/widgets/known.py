@@ -24,7 +24,6 @@ KNOWN: Mapping[str, tuple[str, ...] | None] = {
     "create-chat-channel": None,
     "create-task": None,
     "enqueue-call": ("callComplete", "failedToEnqueue", "callFailure"),
-    "gather-input-on-call": ("keypress", "speech", "timeout"),
     "make-http-request": ("success", "failed"),
     "make-outgoing-call-v1": ("answered", "busy", "noAnswer", "failed", "answeredByMachine", "hangup"),
     "make-outgoing-call-v2": ("answered", "busy", "noAnswer", "failed"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
-from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
@@ -13,6 +11,7 @@ from forkproxy.flow.definition import Properties
 from forkproxy.flow.events import FlowEvent, PlayEnded
 from forkproxy.flow.liquid import Template
 from forkproxy.flow.widgets.base import EMPTY, Goto, Site, Step, Widget
+from forkproxy.flow.widgets.prompt import check_not_play, check_play, play_url
 
 
 class SayPlayProperties(Properties):
@@ -43,37 +42,14 @@ class SayPlay(Widget[SayPlayProperties]):
             site.error(f"must have exactly one of 'say', 'play' and 'digits'{found}", "properties")
         for name in used:
             if name != "play":
-                site.not_yet(
-                    "is a property that forkproxy does not run yet: use 'play'", "properties", name, key=True
-                )
-        if given.play.literal and given.play.source:
-            self._check_play(site, given.play.source.strip())
-
-    def _check_play(self, site: Site, url: str) -> None:
-        at = ("properties", "play")
-        scheme = urlsplit(url).scheme.lower() if "://" in url or url.lower().startswith("file:") else ""
-        if scheme in ("http", "https"):
-            if not urlsplit(url).hostname:
-                site.error("is not a URL with a host", *at)
-        elif scheme in ("file", ""):
-            path = Path(unquote(urlsplit(url).path)) if scheme else site.folder / url
-            if not path.is_file():
-                site.error(f"there is no file {path}", *at)
-        else:
-            site.error(f"'{scheme}://' cannot be played: http, https, file, or a path next to the flow", *at)
+                check_not_play(site, name)
+        check_play(site, given.play)
 
     def run(self, step: Step) -> Goto | Play:
-        url = step.text(self.properties.play, "play")
+        url = play_url(step, self.properties.play)
         if url is None:
-            step.warn(None, "nothing is played: 'play' came out empty")
             return self.follow("audioComplete")
-        if url.lower().startswith(("http://", "https://", "file:")):
-            return Play(self.name, url, self.properties.loop)
-        if "\0" in url or (".." in PurePosixPath(url).parts and not self.properties.play.literal):
-            # what a caller sent must not choose a file outside of the author's folder
-            step.warn(None, f"nothing is played: '{url[:100]}' leads out of the flow's folder")
-            return self.follow("audioComplete")
-        return Play(self.name, (step.folder / url).absolute().as_uri(), self.properties.loop)
+        return Play(self.name, url, self.properties.loop)
 
     def resume(self, step: Step, event: FlowEvent) -> Goto | None:
         if not isinstance(event, PlayEnded):
