@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkproxy.flow import Execution, load
-from forkproxy.flow.actions import Action, Connect, HangUp, Play, StartStream, StopStream, Warn
+from forkproxy.flow.actions import Action, Connect, Gather, HangUp, Play, StartStream, StopStream, Warn
 from forkproxy.flow.events import (
     CallerHungUp,
     ConnectEnded,
     FlowEvent,
+    GatherEnded,
     PlayEnded,
     StreamFailed,
     StreamStarted,
@@ -288,6 +289,7 @@ states = st.one_of(
     state("connect-call-to", WILD.map(lambda to: {"noun": "number", "to": to}), "callCompleted", "hangup"),
     state("connect-call-to", WILD.map(lambda to: {"noun": "number", "to": to}), "callCompleted"),
     state("say-play", WILD.map(lambda x: {"play": f"http://a/{x}"}), "audioComplete"),
+    state("gather-input-on-call", WILD.map(lambda x: {"play": f"http://a/{x}"}), "keypress", "timeout"),
     state("set-variables", WILD.map(lambda x: {"variables": [{"key": "v", "value": x}]}), "next"),
     state("split-based-on", WILD.map(lambda x: {"input": x}), "noMatch"),
 )
@@ -298,6 +300,8 @@ EVENTS: list[FlowEvent] = [
     ConnectEnded("busy", "CA2", 0),
     PlayEnded(None),
     PlayEnded("cannot be read"),
+    GatherEnded("12"),
+    GatherEnded(""),
     CallerHungUp(),
     CallerHungUp(ConnectEnded("completed", "CA2", 3)),
 ]
@@ -306,12 +310,14 @@ OUTCOME: dict[type[Action], FlowEvent] = {
     StopStream: StreamStopped("MZ1"),
     Connect: ConnectEnded("completed", "CA2", 3),
     Play: PlayEnded(None),
+    Gather: GatherEnded("1"),
 }
 
 
 @given(
     st.lists(states, min_size=len(NAMES), max_size=len(NAMES)), st.lists(st.sampled_from(EVENTS), max_size=30)
 )
+@settings(deadline=None)
 def test_any_flow_keeps_the_rules_and_comes_to_an_end(
     drawn: list[dict[str, Any]], events: list[FlowEvent]
 ) -> None:
@@ -342,6 +348,7 @@ def test_any_flow_keeps_the_rules_and_comes_to_an_end(
 
 
 @given(st.lists(states, min_size=len(NAMES), max_size=len(NAMES)))
+@settings(deadline=None)
 def test_a_caller_that_hangs_up_is_the_end_of_all_that_needs_one(drawn: list[dict[str, Any]]) -> None:
     trigger = {"name": "T", "type": "trigger", "transitions": [{"event": "incomingCall", "next": "first"}]}
     named = [{"name": name, **each} for name, each in zip(NAMES, drawn, strict=True)]
