@@ -658,8 +658,14 @@ def test_ctrl_c_goes_through() -> None:
     async def main() -> None:
         await run_connector(scripted(interrupted), [])
 
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(main())
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where a shell runs us behind "&"
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def test_keys_reach_the_connectors_that_ask_for_them() -> None:
