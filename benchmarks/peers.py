@@ -26,7 +26,15 @@ def pin(pid: int, cores: Sequence[int]) -> None:
             os.sched_setaffinity(int(task.name), cores)
 
 
-class _Helper:
+def compiled(name: str, folder: Path) -> Path:
+    """The program that `name`.c is the source of; made once in `folder`."""
+    program = folder / name
+    if not program.exists():
+        subprocess.run(["cc", "-O2", "-o", program, HERE / f"{name}.c"], check=True)
+    return program
+
+
+class Helper:
     """A program that is spoken to in lines."""
 
     def __init__(self, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
@@ -50,7 +58,7 @@ class _Helper:
 
     async def line(self) -> str:
         assert self.process.stdout is not None
-        text = (await asyncio.wait_for(self.process.stdout.readline(), 10)).decode()
+        text = (await asyncio.wait_for(self.process.stdout.readline(), 30)).decode()
         assert text, f"{self._command[0]} ended"
         return text.strip()
 
@@ -60,23 +68,24 @@ class _Helper:
         await self.process.wait()
 
 
-class Generator(_Helper):
-    """`rtpload.c`: the RTP of `calls` calls, both parties of each."""
+class Generator(Helper):
+    """`rtpload.c`: the RTP of `calls` calls, both parties of each, sent in bursts `tick_us` apart."""
 
-    def __init__(self, folder: Path, calls: int) -> None:
+    def __init__(self, folder: Path, calls: int, tick_us: int = 1000) -> None:
         self.calls = calls
-        self._ports: list[int] = []
-        program = folder / "rtpload"
-        subprocess.run(["cc", "-O2", "-o", program, HERE / "rtpload.c"], check=True)
-        super().__init__(program, str(calls))
+        self.ports: list[int] = []
+        """Where the parties want their RTP: caller and callee of each call in turn."""
+        self.copies = 0
+        """A port where anything may be sent."""
+        super().__init__(compiled("rtpload", folder), str(calls), str(tick_us))
 
     def port(self, call: int, *, callee: bool) -> int:
         """Where this party wants its RTP."""
-        return self._ports[2 * call + callee]
+        return self.ports[2 * call + callee]
 
     async def __aenter__(self) -> Generator:
         await self.start()
-        self._ports = [int(port) for port in (await self.line()).split()]
+        *self.ports, self.copies = (int(port) for port in (await self.line()).split())
         pin(self.process.pid, [0])
         return self
 
@@ -85,13 +94,18 @@ class Generator(_Helper):
         assert len(ports) == 2 * self.calls
         self.write("".join(f"{port}\n" for port in ports) + "start\n")
 
+    async def mark(self) -> dict[str, Any]:
+        """The figures so far; the delays begin afresh."""
+        self.write("mark\n")
+        return json.loads(await self.line())  # type: ignore[no-any-return]
+
     async def finish(self) -> dict[str, Any]:
         """Stop sending; the figures."""
         self.write("stop\n")
         return json.loads(await self.line())  # type: ignore[no-any-return]
 
 
-class Sink(_Helper):
+class Sink(Helper):
     """`sink.py`: takes the streams in, checks every frame."""
 
     def __init__(self, folder: Path) -> None:
