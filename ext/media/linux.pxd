@@ -66,8 +66,9 @@ cdef extern from "<time.h>" nogil:
     cdef struct timespec:
         int64_t tv_sec
         int64_t tv_nsec
-    int CLOCK_MONOTONIC, CLOCK_REALTIME
+    int CLOCK_MONOTONIC, CLOCK_REALTIME, TIMER_ABSTIME
     int clock_gettime(int clock, timespec *time)
+    int clock_nanosleep(int clock, int flags, const timespec *time, timespec *left)
 
 cdef extern from "<sys/ioctl.h>" nogil:
     int ioctl(int fd, unsigned long request, void *argument)
@@ -143,3 +144,12 @@ cdef inline int64_t monotonic_ns() noexcept nogil:
     cdef timespec time
     clock_gettime(CLOCK_MONOTONIC, &time)
     return time.tv_sec * <int64_t>1000000000 + time.tv_nsec
+
+
+cdef inline void sleep_until(int64_t ns) noexcept nogil:
+    """Until this time of the monotonic clock; not at all if it is over, 0 included."""
+    cdef timespec time
+    if ns > 0:
+        time.tv_sec = ns // 1000000000
+        time.tv_nsec = ns % 1000000000
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL)

@@ -38,10 +38,12 @@ from media.linux cimport (
     recvfrom,
     sigfillset,
     sigset_t,
+    sleep_until,
     socklen_t,
     store_release,
     timespec,
 )
+from media.pace cimport pace_note, pace_until
 from media.path cimport leg_heard, leg_play, leg_rtcp, leg_rtp
 from media.ring cimport INBOUND, Pair, ring_write
 from media.speak cimport leg_speak
@@ -286,14 +288,17 @@ cdef inline void *worker_run(void *argument) noexcept nogil:
     cdef uint8_t buffer[PACKET]
     cdef timespec timeout
     cdef int64_t now = monotonic_ns()
-    cdef int64_t before, wait
+    cdef int64_t before, due, asleep, wait
     cdef int count
     cdef int full = 0
     worker.tick = now // TICK_NS
     worker.sweep = now + SWEEP_NS
     while not load_acquire(&worker.stopping):
-        wait = worker.sweep if not worker.ticking else min(worker.sweep, (worker.tick + 1) * TICK_NS)
-        wait = max(wait - monotonic_ns(), 0)
+        due = worker.sweep if not worker.ticking else min(worker.sweep, (worker.tick + 1) * TICK_NS)
+        if full == 0:
+            sleep_until(pace_until(&worker.pace, now, due))
+        asleep = monotonic_ns()
+        wait = max(due - asleep, 0)
         timeout.tv_sec = wait // 1000000000
         timeout.tv_nsec = wait % 1000000000
         count = epoll_pwait2(worker.epoll, events, BATCH, &timeout, NULL)
@@ -303,6 +308,7 @@ cdef inline void *worker_run(void *argument) noexcept nogil:
         before = now
         now = monotonic_ns()
         worker.wakeups += 1
+        pace_note(&worker.pace, count, now - asleep, now)
         worker_handle(worker, events, count, buffer, BURST if now - before > STALL_NS else 1, now)
         full = full + 1 if count == BATCH and full < FULL_BATCHES else 0
         if full == 0 and now >= (worker.tick + 1) * TICK_NS:

@@ -30,6 +30,7 @@ from media.g711 cimport (
     ulaw_encode,
     ulaw_linear,
 )
+from media.pace cimport Pace, pace_note, pace_until
 from media.ring cimport (
     FRAME,
     INBOUND,
@@ -414,3 +415,19 @@ cdef class SpeechQueue:
         return dict(
             self.c.figures, written=self.c.written, sent=self.c.sent, played=self.c.played, due=self.c.due
         )
+
+
+cdef class Pacing:
+    """What decides about a relay thread's naps."""
+
+    cdef Pace c
+
+    def __cinit__(self):
+        memset(&self.c, 0, sizeof(Pace))
+
+    def note(self, int packets, int64_t waited, int64_t now):
+        pace_note(&self.c, packets, waited, now)
+
+    def until(self, int64_t looked, int64_t due):
+        """Until when to sleep; 0: not at all."""
+        return pace_until(&self.c, looked, due)

@@ -39,6 +39,7 @@ from media.linux cimport (
     store_release,
     write,
 )
+from media.pace cimport Pace
 from media.ring cimport INBOUND
 
 cdef enum:
@@ -84,6 +85,7 @@ cdef struct Worker:
     int64_t tick
     bint ticking               # there are taps, prompts or speech
     int64_t sweep
+    Pace pace
     uint64_t closed[COUNTS]    # of the legs that are gone
     uint64_t wakeups
     uint64_t packets           # read from RTP sockets
