@@ -127,6 +127,10 @@ cdef extern from *:
             __builtin_memcpy((char *)to + 8 * i, &word, 8);
         }
     }
+    static inline void prefetch(const void *from, int octets) {
+        for (int i = 0; i < octets; i += 64)
+            __builtin_prefetch((const char *)from + i);
+    }
     static inline int name_thread(pthread_t thread, const char *name) {
         return pthread_setname_np(thread, name);
     }
@@ -137,6 +141,7 @@ cdef extern from *:
     void fence() nogil
     void put_words(uint64_t *shared, const void *source, int count) nogil
     void get_words(void *to, const uint64_t *shared, int count) nogil
+    void prefetch(const void *start, int octets) nogil
     int name_thread(pthread_t thread, const char *name) nogil
 
 

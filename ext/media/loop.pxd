@@ -6,6 +6,7 @@ from media.address cimport Address, Sockaddr, address_read
 from media.clock cimport clock_due
 from media.dtmf cimport event_silence
 from media.events cimport events_notify
+from media.fetch cimport AHEAD, fetch_leg, fetch_peer
 from media.frames cimport pair_cut
 from media.histogram cimport histogram_note
 from media.leg cimport MALFORMED, MALFORMED_RTCP, PACKETS_OUT, UNKNOWN_SOURCE, Leg, Tapped, leg_watch
@@ -267,7 +268,13 @@ cdef inline void worker_handle(
     cdef uint64_t key, ignored
     cdef Leg *leg
     cdef int i
-    for i in range(count):
+    for i in range(-2 * AHEAD, count):
+        if 0 <= i + 2 * AHEAD < count:
+            fetch_leg(leg_of(worker, events[i + 2 * AHEAD].data.u64))
+        if 0 <= i + AHEAD < count:
+            fetch_peer(leg_of(worker, events[i + AHEAD].data.u64))
+        if i < 0:
+            continue
         key = events[i].data.u64
         if key & 3 == AT_WAKE:
             read(worker.wake, &ignored, sizeof(ignored))
