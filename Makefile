@@ -40,7 +40,8 @@ fuzz: .venv/.dev-done
 lint: .venv/.dev-done
 	@tools/lint.sh
 
-bench: .venv/.dev-done peers
+bench: .venv/.dev-done
+	@tools/peers.sh bench
 	@.venv/bin/python -m pytest benchmarks --quiet --no-header -s $(BENCH)
 
 setup: .venv/.dev-done

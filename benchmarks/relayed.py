@@ -2,8 +2,9 @@
 
     python -m benchmarks.relayed TAPS READ
 
-TAPS is `none`, `call` (both tracks of each call, at the caller's leg: what a fork takes) or `legs` (both tracks at
-both legs). READ is `read`, or `idle`: the event loop stands still, and what the relay writes is never read.
+TAPS is `none`, `call` (both tracks of each call, at the caller's leg: what a fork takes) or `legs` (both
+tracks at both legs). READ is `read`, or `idle`: the event loop stands still, and what the relay writes is
+never read.
 
 It prints "up", reads one line, the parties' ports, and prints one line, where each party is to send to. Each
 further line is answered by one line of JSON, what has been counted so far.
@@ -42,7 +43,7 @@ async def relay(taps: str, reads: bool) -> None:
         while await lines.readline():
             print(json.dumps({**engine.counters(), **frames}), flush=True)
     else:
-        while sys.stdin.readline():  # noqa: ASYNC - the loop, which alone reads the taps, is to stand still
+        while sys.stdin.readline():  # the loop, which alone reads the taps, is to stand still
             print(json.dumps(engine.counters()), flush=True)
     del held
     engine.close()

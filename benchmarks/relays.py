@@ -8,11 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import HERE, Generator, Helper, compiled, pin
+from benchmarks.peers import Generator, Helper, compiled, pin
 from tests.support.processes import Process, free_ports, until
 
 RTPENGINE = "rtpengine"
@@ -84,7 +83,7 @@ class Forkproxy(Relay):
 
 
 class Rtpengine(Relay):
-    """rtpengine without its kernel module, with one thread for packets: it has one core, and more cost more."""
+    """rtpengine without its kernel module, with one thread for packets: it has one core; more cost more."""
 
     def __init__(self, generator: Generator, folder: Path) -> None:
         super().__init__(generator)
@@ -186,9 +185,3 @@ def _bdecoded(octets: bytes) -> dict[str, str]:
         at = colon + 1 + int(octets[at:colon])
         texts.append(octets[colon + 1 : at].decode())
     return dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def available(names: Sequence[str]) -> list[str]:
-    """Those of the variants that this machine can run."""
-    installed = rtpengine_version() is not None
-    return [name for name in names if installed or not name.startswith("rtpengine")]

@@ -65,7 +65,7 @@ static uint64_t now_ns(void)
 
 static struct party *parties;
 static uint32_t count;
-static uint64_t delays[BUCKETS + 1], delay_max, late_slots;
+static uint64_t delays[BUCKETS + 1], delay_max, slots_begun, late_slots, tardy_slots;
 static uint64_t wall_ns;     /* what the kernel's time stamps are ahead of CLOCK_MONOTONIC */
 
 static struct sockaddr_in loopback(unsigned port)
@@ -174,12 +174,12 @@ static void report(int over)
         foreign += parties[i].foreign;
     }
     printf("{\"sent\": %llu, \"received\": %llu, \"lost\": %llu, \"reordered\": %llu, \"misrouted\": %llu, "
-           "\"foreign\": %llu, \"late_slots\": %llu, "
+           "\"foreign\": %llu, \"slots\": %llu, \"tardy_slots\": %llu, \"late_slots\": %llu, "
            "\"delay_ms\": {\"p50\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}}\n",
            (unsigned long long)sent, (unsigned long long)received, (unsigned long long)lost,
            (unsigned long long)late, (unsigned long long)misrouted, (unsigned long long)foreign,
-           (unsigned long long)late_slots, percentile(0.5), percentile(0.99), percentile(0.999),
-           (double)delay_max / 1e6);
+           (unsigned long long)slots_begun, (unsigned long long)tardy_slots, (unsigned long long)late_slots,
+           percentile(0.5), percentile(0.99), percentile(0.999), (double)delay_max / 1e6);
     fflush(stdout);
     memset(delays, 0, sizeof delays);
     delay_max = 0;
@@ -238,8 +238,11 @@ int main(int argc, char **argv)
     struct epoll_event events[512];
     for (uint32_t slot = 0;; slot++, due += tick) {
         struct pollfd input = {.fd = 0, .events = POLLIN};
-        if (stop_at && now_ns() > stop_at)
+        uint64_t now = now_ns();
+        if (stop_at && now > stop_at)
             break;
+        slots_begun++;
+        tardy_slots += now > due + 2000000u;
         wall_ns = clock_ns(CLOCK_REALTIME) - now_ns();
         if (!stop_at && slot % slots == 0 && poll(&input, 1, 0) > 0) {
             if (fgets(line, sizeof line, stdin) && !strcmp(line, "mark\n"))

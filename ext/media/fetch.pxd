@@ -1,8 +1,8 @@
 """Asking for memory before it is needed.
 
 Between two packets of a leg, 20 ms go by in which hundreds of others use the caches. What is asked for a few
-packets ahead comes in while the kernel is busy with the packets before; nobody has to wait for it, and nothing
-else changes. What is asked for in vain costs next to nothing.
+packets ahead comes in while the kernel is busy with the packets before; nobody has to wait for it, and
+nothing else changes. What is asked for in vain costs next to nothing.
 """
 
 from media.leg cimport Leg

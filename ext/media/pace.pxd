@@ -1,9 +1,9 @@
 """When a relay thread lets packets gather before it looks at them.
 
 Waking up costs about as much as handling a packet. As long as there are few calls that does not matter, and
-every packet is handled at once. Under load, with packets that come one by one, the thread would wake up for one
-or two at a time; it then sleeps until `NAP_NS` after its last look, and has a handful to do. What is due at a
-certain time (frames, prompts, speech) is never put off: a nap ends there.
+every packet is handled at once. Under load, with packets that come one by one, the thread would wake up for
+one or two at a time; it then sleeps until `NAP_NS` after its last look, and has a handful to do. What is due
+at a certain time (frames, prompts, speech) is never put off: a nap ends there.
 
 Naps pay only where they save wake-ups: packets that come in bursts are waited for already. A thread that naps
 cannot tell any more, so every `NAPPING` periods it stays awake for one and counts. A call is 100 packets a

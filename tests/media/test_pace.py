@@ -11,7 +11,7 @@ NEVER = 1 << 62
 
 
 def run(pace: Pacing, ms: int, *, looks: int, packets: int, waited: int = 100_000, start: int = 0) -> int:
-    """`looks` a millisecond from `start` ms on, with `packets` each, after waits of `waited` ns; the end in ms."""
+    """`looks` a millisecond from `start` ms on, with `packets` each, after `waited` ns; the end in ms."""
     for at in range(start * looks, (start + ms) * looks):
         pace.note(packets, waited, at * MS // looks)
     return start + ms
@@ -50,7 +50,7 @@ def test_bursts_that_are_a_wakeup_each_are_not_waited_for() -> None:
 
 def test_a_burst_that_is_read_in_several_looks_is_one_wakeup() -> None:
     pace = Pacing()
-    for start in range(0, 2000):
+    for start in range(2000):
         pace.note(10, 600_000, start * MS)
         for _ in range(4):
             pace.note(10, 3_000, start * MS + 100_000)
