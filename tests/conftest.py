@@ -76,7 +76,11 @@ async def leaves_no_task() -> AsyncIterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every asynchronous test `leaves_no_task`, as the outermost of its fixtures."""
+    """Give asynchronous tests `leaves_no_task`, as the outermost of their fixtures; the longest come first.
+
+    Tests run side by side, and nobody is to wait for one that began last.
+    """
+    items.sort(key=lambda item: not item.get_closest_marker("timeout"))
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             item.fixturenames.insert(0, "leaves_no_task")

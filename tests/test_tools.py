@@ -109,7 +109,7 @@ def test_missing_peers_never_fail_the_tests(machine: Machine, user: int) -> None
         machine.program(peer)
     done = machine.run("exec bash tools/peers.sh")
     assert done.returncode == 0
-    assert "without baresip (baresip-core) the tests that need it are skipped" in done.stderr
+    assert "without baresip (baresip-core) what needs it is skipped" in done.stderr
     assert "without tshark (tshark)" in done.stderr
     assert "sipp" not in done.stderr
 

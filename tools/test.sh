@@ -7,7 +7,8 @@ begin=$SECONDS
 tools/lint.sh
 lint=$?
 echo tests
-.venv/bin/python -m pytest --quiet --no-header "$@"
+# One process more than there are processors: most tests wait for a phone or a timer most of the time.
+.venv/bin/python -m pytest --quiet --no-header -n $(($(nproc) + 1)) --dist worksteal "$@"
 tests=$?
 
 verdict() { [ "$1" = 0 ] && echo passed || echo FAILED; }

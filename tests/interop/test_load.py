@@ -56,8 +56,9 @@ async def test_a_thousand_calls_at_a_time_twice(tmp_path: Path) -> None:
         assert await _round(proxy, callee, tmp_path / "second") == CALLS
         await asyncio.sleep(TIMERS)
         second = await _held(proxy, sockets, before)
-        # PJSIP's hash tables have reached their size in the first round and stay at it.
-        assert second["forkproxy_sip_pool_bytes"] == first["forkproxy_sip_pool_bytes"]
+        # PJSIP's hash tables have reached their size in the first round and stay at it; how much of a pool is
+        # in use at an instant is chance, but nothing of a call may stay.
+        assert second["forkproxy_sip_pool_bytes"] - first["forkproxy_sip_pool_bytes"] < 20 * CALLS
         # The process levels off after a few rounds, since freed memory is scattered; the legs and
         # transactions of one call that stayed would cost 45 kB.
         grown = (proxy.process.rss() - memory) / CALLS

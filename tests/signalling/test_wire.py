@@ -262,7 +262,11 @@ async def test_a_description_in_a_multipart_body_is_found(stations: Stations) ->
         leg.reject(486)
 
 
-@pytest.mark.parametrize("body", [b"nonsense", GOOD.replace(b"m=audio", b"m=video"), b"v=0\r\n", GOOD[:40]])
+@pytest.mark.parametrize(
+    "body",
+    [b"nonsense", GOOD.replace(b"m=audio", b"m=video"), b"v=0\r\n", GOOD[:40]],
+    ids=["no SDP", "video alone", "cut short", "cut in a line"],
+)
 async def test_a_description_that_we_cannot_use_is_488(stations: Stations, body: bytes) -> None:
     bob = await stations()
     async with Wire(bob.address()) as wire:
