@@ -64,13 +64,14 @@ def test_anchors_are_replaced_everywhere(load: Load) -> None:
 def test_numbers_and_booleans_come_from_text(load: Load) -> None:
     text = """
 sip: {drain: ${D}}
-media: {threads: ${T}}
+media: {threads: ${T}, inactivity: ${D}}
 streams: {allow_ws: ${W}, buffer: "${D}"}
 connectors: {A: {type: archive, port: ${P}, strict: ${W}, folder: ${P}}}
 account: {auth_token: ${P}, sid: AC0123456789abcdef0123456789abcdef}
 """
     config = load(text, {"D": "2.5", "T": "3", "W": "true", "P": "12345"})
     assert (config.sip.drain, config.media.threads, config.streams.allow_ws) == (2.5, 3, True)
+    assert config.media.inactivity == 2.5
     settings = config.instances["A"].settings.model_dump()
     assert (settings["port"], settings["strict"], settings["folder"]) == (12345, True, "12345")
     assert config.account.auth_token is not None

@@ -70,7 +70,7 @@ def test_every_key_has_a_default_but_the_flows(load: Load) -> None:
     assert config.api.listen == Address("127.0.0.1", 8080)
     assert (config.sip.drain, config.streams.start_wait, config.streams.buffer) == (30, 1, 30)
     assert (config.media.window, config.media.inactivity) == (60, None)
-    assert (config.log.level, config.log.format, config.media.threads) == ("info", "text", 1)
+    assert (config.log.level, config.log.format, config.media.threads) == ("info", "text", None)
     assert (config.media.codecs, config.media.srtp) == (("PCMU", "PCMA", "G722"), "optional")
     assert not config.streams.allow_ws
     assert config.trunks == ()

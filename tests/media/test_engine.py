@@ -249,3 +249,16 @@ async def test_what_cannot_be_is_refused_with_a_reason(engine: MediaEngine) -> N
         leg.tap(lambda frames: None)
     with pytest.raises(MediaError, match="window"):
         MediaEngine(window_ms=7)
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [({0}, 1), ({1, 2, 5}, 3), (set(range(200)), 64)])
+def test_there_is_a_relay_thread_for_each_cpu(
+    monkeypatch: pytest.MonkeyPatch, cpus: set[int], threads: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: cpus)
+    engine = MediaEngine()
+    assert engine.threads == threads
+    engine.close()
+    engine = MediaEngine(threads=2)
+    assert engine.threads == 2
+    engine.close()

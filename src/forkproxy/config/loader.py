@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import types
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -146,7 +148,19 @@ def _wants_number(path: environment.Path, document: Document, registry: Registry
         if not (isinstance(model, type) and issubclass(model, BaseModel) and step in model.model_fields):
             return False
         model = model.model_fields[str(step)].annotation
-    return model in (int, float, bool)
+    return not {int, float, bool}.isdisjoint(_members(model))
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The types of a union (a number or null), without what is said about them."""
+    members = (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else (annotation,)
+    )
+    return [
+        typing.get_args(each)[0] if typing.get_origin(each) is typing.Annotated else each for each in members
+    ]
 
 
 def _sorted(problems: list[Problem], path: Path | str) -> list[Problem]:

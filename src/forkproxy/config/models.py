@@ -91,8 +91,8 @@ class MediaConfig(Section):
     """The public address for RTP when forkproxy is behind NAT; null: the same as for SIP."""
     ports: Annotated[Ports, PlainValidator(values.rtp_ports)] = Ports(20_000, 29_999)
     """The range of RTP ports, from an even to an odd one. A call takes four: two legs, RTP and RTCP."""
-    threads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Relay threads. One carries a thousand calls; more spread them over processors."""
+    threads: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Relay threads, which the calls are spread over; null: one for each CPU that the process may use."""
     codecs: Annotated[tuple[AudioCodec, ...], Field(min_length=1), AfterValidator(_differ)] = (
         "PCMU",
         "PCMA",

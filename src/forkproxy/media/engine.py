@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 
 from forkproxy.errors import MediaError
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 WINDOW_MS = 60
 """How long a frame is held back for packets that were overtaken on their way."""
+
+MOST_THREADS = 64
 
 MOS_BOUNDS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.4)
 """What the histogram of ended legs' scores counts up to."""
@@ -61,22 +64,26 @@ class MediaEngine:
         *,
         listen: str = "127.0.0.1",
         ports: tuple[int, int] = (20000, 29999),
-        threads: int = 1,
+        threads: int | None = None,
         window_ms: int = WINDOW_MS,
     ) -> None:
         """Listen on the address literal `listen`, in the range `ports` (both ends included).
 
-        `threads` relay threads share the legs. `window_ms` is what the taps' frames are held back by, so that
-        overtaken packets still find their place: a multiple of 5 up to 500.
+        `threads` relay threads share the legs; None: as many as `usable_cpus` tells. `window_ms` is what the
+        taps' frames are held back by, so that overtaken packets still find their place: a multiple of 5 up to
+        500.
 
         Raises:
             MediaError: an argument is out of its range, or the address cannot be listened on.
         """
-        if not 1 <= threads <= 64:
-            raise MediaError(f"media threads: {threads} is not between 1 and 64")
+        threads = usable_cpus() if threads is None else threads
+        if not 1 <= threads <= MOST_THREADS:
+            raise MediaError(f"media threads: {threads} is not between 1 and {MOST_THREADS}")
         if not 0 <= window_ms <= 500 or window_ms % 5:
             raise MediaError(f"media window: {window_ms} ms is not a multiple of 5 up to 500")
         self.ports = PortRange(listen, *ports)
+        self.threads = threads
+        """Relay threads."""
         self.window_ms = window_ms
         try:
             self._relay = Relay(threads, window_ms, _callback_failed)
@@ -164,6 +171,14 @@ class MediaEngine:
         All names are explained in docs/media.md.
         """
         return {_COUNTERS.get(name, name): value for name, value in self._relay.counters().items()}
+
+
+def usable_cpus() -> int:
+    """The CPUs that this process may run on, at most MOST_THREADS.
+
+    `taskset`, systemd's ``AllowedCPUs`` and a container's cpuset limit them; a quota of CPU time does not.
+    """
+    return min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
 def _callback_failed(error: Exception) -> None:
