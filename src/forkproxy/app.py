@@ -14,6 +14,7 @@ from forkproxy.bridge.services import Services
 from forkproxy.config import Config, establish_account
 from forkproxy.connectors import Connector, Host, abandoned
 from forkproxy.control.http import ApiServer
+from forkproxy.control.records import CallRecords
 from forkproxy.media import MediaEngine
 from forkproxy.model import Histogram
 from forkproxy.signalling import SipEndpoint
@@ -62,6 +63,7 @@ class App:
         )
         trace_sip(self._endpoint)
         self._prompts = Prompts(USER_AGENT)
+        self._records = CallRecords(config.cdr.file)
         self._services = Services(
             endpoint=self._endpoint,
             media=self._media,
@@ -75,6 +77,7 @@ class App:
             srtp=config.media.srtp,
             abilities=Abilities(offered=config.media.codecs),
             inactivity=config.media.inactivity,
+            record=self._records.write,
         )
         self._calls = CallManager(self._services, config.loaded_flows)
         self._api = ApiServer(
@@ -93,6 +96,7 @@ class App:
             ForkproxyError: a port cannot be had; nothing is left running.
         """
         try:
+            self._records.start()
             self._media.start()
             await self._api.start()
             await self._endpoint.start()
@@ -117,6 +121,7 @@ class App:
         self._calls.shut_down("forkproxy is stopping")
         if not await self._calls.empty(HANG_UP_SECONDS):
             log.warning("%d calls did not end within %g s", self._calls.active, HANG_UP_SECONDS)
+            self._calls.write_off("forkproxy stopped before the call had ended")
         await self._endpoint.close()
         self._media.close()
         await asyncio.gather(
@@ -124,6 +129,11 @@ class App:
         )
         await self._prompts.close()
         await self._api.close()
+        self._records.close()
+
+    def reopen(self) -> None:
+        """Go on in a new file where one was renamed."""
+        self._records.reopen(self._config.cdr.file)
 
     def counters(self) -> dict[str, int | float]:
         """Every figure of this process, by the name that its metric has without `forkproxy_`."""
@@ -134,6 +144,7 @@ class App:
             "log_lines_dropped": logs.dropped(),
         }
         figures |= self._services.counts
+        figures |= self._records.counters()
         figures |= {f"sip_{name}": value for name, value in self._endpoint.counters().items()}
         figures |= {f"sip_{name}": value for name, value in self._access.counters().items()}
         figures |= {f"rtp_{name}": value for name, value in self._media.counters().items()}

@@ -53,6 +53,7 @@ async def _serve(config: Config) -> None:
     app = App(config)
     for number in SIGNALS:
         loop.add_signal_handler(number, on_signal, number)
+    loop.add_signal_handler(signal.SIGHUP, app.reopen)
     await app.start()
     try:
         _say(app.ready_line())

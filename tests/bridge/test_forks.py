@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import Mock
 
 from forkproxy.bridge import events as ev
 from forkproxy.bridge.forks import Forks
@@ -47,7 +48,7 @@ async def test_a_bidirectional_stream_is_heard_by_the_caller() -> None:
     )
     told: list[ev.CallEvent] = []
     idle = asyncio.Event()
-    forks = Forks(CALL, leg, services, told.append, idle.set)
+    forks = Forks(CALL, leg, services, Mock(), told.append, idle.set)
     spec = StreamSpec(StreamTransport.WEBSOCKET, Tracks.INBOUND, bidirectional=True)
     forks.open(1, spec)
     forks.open(2, spec)

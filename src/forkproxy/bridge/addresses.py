@@ -34,6 +34,8 @@ class Target:
     password: str | None = None
     srtp: SrtpMode | None = None
     """What the trunk says about encryption; None: nothing."""
+    trunk: str | None = None
+    """The trunk's name; None: the flow named the address."""
 
 
 def party(uri: str) -> str:
@@ -92,7 +94,7 @@ def target(connect: Connect, trunks: Sequence[Trunk]) -> Target:
     if match is None:
         raise NoRoute(f"trunk {trunk.name!r} has no usable address: {trunk.address!r}")
     uri = f"{match['scheme']}:{number}@{match['host']}{match['rest'] or ''}"
-    return Target(uri, trunk.username, trunk.password, trunk.srtp)
+    return Target(uri, trunk.username, trunk.password, trunk.srtp, trunk.name)
 
 
 def host_of(uri: str) -> str:

@@ -17,6 +17,7 @@ from forkproxy.bridge import events as ev
 from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation
+from forkproxy.bridge.record import CallRecord
 from forkproxy.bridge.reports import summary
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError, MediaError, SdpError, StreamError
@@ -27,6 +28,7 @@ from forkproxy.model import CallInfo, SrtpMode, new_sid
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
 from forkproxy.signalling import events as sip
 from forkproxy.signalling.sdp import AudioSession
+from forkproxy.signalling.trunks import origin
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ class Call:
         self._prompt: asyncio.Task[None] | None = None
         self._prompt_playback: Playback | None = None
         self._widget: str | None = None
+        self._reason = ""
         self.masked = False
         """Streams get silence in place of what is said, and no keys."""
         self._keys = 0
@@ -118,7 +121,11 @@ class Call:
         except ForkproxyError:
             self._media.close()
             raise
-        self.forks = Forks(info, self._media, services, self._post, self._check_over)
+        trunk = origin(services.trunks, leg.remote.host)
+        self.record = CallRecord(
+            info, leg, trunk.name if trunk else None, self._loop.time, time.time() - self._loop.time()
+        )
+        self.forks = Forks(info, self._media, services, self.record, self._post, self._check_over)
         execution = Execution(
             flow,
             info,
@@ -151,7 +158,7 @@ class Call:
         """
         if self.masked or self.machine.finished:
             return False
-        self.masked = True
+        self.masked = self.record.masked = True
         for media in self._legs().values():
             media.mask()
         self.log.info("masked")
@@ -195,6 +202,7 @@ class Call:
     # Events in
 
     def _on_caller(self, leg: Leg, event: sip.LegEvent) -> None:
+        self.record.caller(event)
         match event:
             case sip.Confirmed() if leg is self.leg and self._negotiation.offer is None:
                 self._confirm(event.sdp)
@@ -225,6 +233,7 @@ class Call:
         callee = self._callees.get(key)
         if callee is None:
             return
+        self.record.callee(key, event, callee.sip)
         match event:
             case sip.Progress():
                 early = event.sdp is not None and self._take_answer(callee, event.sdp) is None
@@ -233,16 +242,17 @@ class Call:
                 self._callee_answered(callee, event)
             case sip.Ended():
                 del self._callees[key]
-                self._close_media(callee.media)
+                self._close_media(callee.media, key)
                 self._handle(ev.CalleeEnded(key, event.status, event.reason, event.by))
                 self._check_over()
             case _:
                 pass
 
-    def _close_media(self, media: MediaLeg) -> None:
+    def _close_media(self, media: MediaLeg, key: int) -> None:
         """Give a callee's ports back; whatever happens there, the call's end goes on."""
         try:
             self.figures.callees.append(media.close())
+            self.record.heard(key, self.figures.callees[-1])
         except Exception:
             self.log.exception("an RTP leg could not be closed")
             self._services.counts["internal_errors"] += 1
@@ -269,6 +279,7 @@ class Call:
         except (SdpError, MediaError) as error:
             self.log.warning("the callee's session description cannot be used: %s", error)
             return str(error)
+        self.record.agreed(callee.key, callee.session, bool(callee.session.crypto))
         return None
 
     def _post(self, event: ev.CallEvent) -> None:
@@ -292,6 +303,7 @@ class Call:
             except Exception as error:
                 self._failed(action, error)
         widget = self.machine.execution.widget
+        self.record.at(self.flow.path.name, widget)
         if widget is not None and widget != self._widget:
             self.log.info("the flow is at '%s'", widget)
         self._widget = widget
@@ -303,6 +315,7 @@ class Call:
                 self._ring(action)
             case do.AnswerCaller():
                 self.leg.answer(self._negotiation.answer_alone())
+                self.record.answered()
                 self._watch(self._media, "caller")
             case do.RejectCaller():
                 self._count_rejection(action.status)
@@ -372,6 +385,7 @@ class Call:
                 media.mask()
             host = self._services.media_host(addresses.host_of(target.uri), self._host)
             callee = self._callees[key] = CalleeLeg(key, media)
+            self.record.dialled(key, target.uri, target.trunk)
             callee.sip = self._services.endpoint.dial(
                 target.uri,
                 sdp=self._negotiation.offer_for_callee(media, host, self._srtp(target.srtp)),
@@ -385,6 +399,7 @@ class Call:
         except ForkproxyError as error:
             self.log.warning("cannot call %s: %s", action.connect.to, error)
             self._callees.pop(key, None)
+            self.record.not_dialled(key, error.sip_status, str(error))
             if media is not None:
                 media.close()
             self._post(ev.CalleeEnded(key, error.sip_status, str(error), "local"))
@@ -455,6 +470,7 @@ class Call:
     def _report(self, action: do.Report) -> None:
         if action.code is not None:
             self._services.counts[f"warnings_{action.code}"] += 1
+        self.record.warned(action.code, action.message, action.widget)
         code = f"{action.code}: " if action.code is not None else ""
         self.log.warning("%s%s", code, action.message, extra={"widget": action.widget})
 
@@ -465,11 +481,14 @@ class Call:
     # The end
 
     def _finish(self, reason: str) -> None:
+        self._reason = reason
         self._stop_prompt()
         self.forks.close_all("the call ended")
         if self.masked:
             self._tell_mask([report for report in [self._media.unmask()] if report is not None], [])
+        self.record.agreed(None, self._negotiation.remote, self._negotiation.encrypted)
         self.figures.caller = self._media.close()
+        self.record.heard(None, self.figures.caller)
         told: dict[str, object] = {"caller": summary(self.figures.caller)}
         told |= {f"callee_{n}": summary(figures) for n, figures in enumerate(self.figures.callees, 1)}
         told["keys"] = self._keys
@@ -484,7 +503,18 @@ class Call:
         if self.machine.finished and not self._over and not self._callees and not self.forks.active:
             self._over = True
             self.forks.release()
+            self._write(self._reason)
             self._on_over(self)
+
+    def write_off(self, reason: str) -> None:
+        """The process ends before the call has: its record is written with what is known."""
+        if not self._over:
+            self._over = True
+            self._write(reason)
+
+    def _write(self, reason: str) -> None:
+        self.record.keys = self._keys
+        self._services.record(self.record.finish(reason))
 
     @property
     def answered(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from forkproxy import logs
 from forkproxy.bridge import events as ev
 from forkproxy.bridge import reports
+from forkproxy.bridge.record import CallRecord
 from forkproxy.bridge.services import Services
 from forkproxy.connectors import (
     Connector,
@@ -37,6 +38,9 @@ class Fork:
 
     runner: StreamRunner
     tap: Tap | None
+    began: float
+    dropped: int = 0
+    """Frames that the tap lost; known once it has been closed."""
 
 
 class Forks:
@@ -47,6 +51,7 @@ class Forks:
         info: CallInfo,
         media: MediaLeg,
         services: Services,
+        record: CallRecord,
         post: Callable[[ev.CallEvent], None],
         on_idle: Callable[[], None],
     ) -> None:
@@ -55,12 +60,14 @@ class Forks:
             info: the call.
             media: the caller's RTP leg.
             services: what calls share.
+            record: is told of streams that have ended.
             post: takes StreamCreated and StreamEnded to the state machine, later.
             on_idle: told each time that the last open stream has ended.
         """
         self._info = info
         self._media = media
         self._services = services
+        self._record = record
         self._post = post
         self._on_idle = on_idle
         self._open: dict[int, Fork] = {}
@@ -90,10 +97,14 @@ class Forks:
             )
         except StreamError as error:
             self._count_failure(error)
+            self._record.stream(
+                sid="", name=spec.name, connector=spec.connector, tracks=str(spec.tracks), seconds=0.0,
+                code=error.twilio_code, message=str(error), frames=0, frames_dropped=0,
+            )  # fmt: skip
             self._post(ev.StreamEnded(key, "", error.twilio_code, str(error)))
             return
         tap = self._media.tap(runner.feed, spec.tracks.members)
-        self._open[key] = Fork(runner, tap)
+        self._open[key] = Fork(runner, tap, asyncio.get_running_loop().time())
         runner.start()
 
     def close(self, key: int, reason: str) -> None:
@@ -187,6 +198,17 @@ class Forks:
             lost = event.figures.dropped + event.figures.waiting
             self.frames_dropped += lost
             self._services.counts["stream_frames_dropped"] += lost
+            self._record.stream(
+                sid=event.sid,
+                name=fork.runner.name,
+                connector=fork.runner.connector.name,
+                tracks=str(fork.runner.spec.tracks),
+                seconds=round(asyncio.get_running_loop().time() - fork.began, 3),
+                code=None if event.error is None else event.error.twilio_code,
+                message="" if event.error is None else str(event.error),
+                frames=event.figures.handed_over,
+                frames_dropped=lost + fork.dropped,
+            )
         if event.error is None:
             log.info("stream ended: %s", event.figures)
             self._post(ev.StreamEnded(key, event.sid, None, "ended"))
@@ -202,6 +224,7 @@ class Forks:
         tap, fork.tap = fork.tap, None
         if tap is not None:
             figures = tap.close()
+            fork.dropped = figures.dropped
             self.frames_dropped += figures.dropped
             self._services.counts["tap_frames_dropped"] += figures.dropped
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from forkproxy.bridge.addresses import party
 from forkproxy.bridge.call import Call
+from forkproxy.bridge.record import refused
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError
 from forkproxy.flow import Flow
 from forkproxy.model import CallInfo, new_sid
 from forkproxy.signalling import IncomingLeg
+from forkproxy.signalling.trunks import origin
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +71,20 @@ class CallManager:
         """A new call: run its flow, or refuse it with a reason. Never raises."""
         counts = self._services.counts
         counts["calls"] += 1
-        flow = self._flows.get(leg.to_user) or self._flows.get(DEFAULT_FLOW)
-        if flow is None:
-            self._refuse(leg, 404, f"no flow takes calls to {leg.to_user!r}")
-            return
         info = CallInfo(
             sid=new_sid("CA"),
             account_sid=self._services.host.account.sid,
             from_=party(leg.from_uri),
             to=party(leg.request_uri),
         )
+        flow = self._flows.get(leg.to_user) or self._flows.get(DEFAULT_FLOW)
+        if flow is None:
+            self._refuse(leg, info, 404, f"no flow takes calls to {leg.to_user!r}")
+            return
         try:
             call = Call(leg, info, flow, self._parameters(leg, info), self._services, self._over)
         except ForkproxyError as error:
-            self._refuse(leg, error.sip_status, str(error))
+            self._refuse(leg, info, error.sip_status, str(error))
             return
         self._calls[info.sid] = call
         self._empty.clear()
@@ -106,12 +109,20 @@ class CallManager:
         if not self._calls:
             self._empty.set()
 
-    def _refuse(self, leg: IncomingLeg, status: int, reason: str) -> None:
+    def write_off(self, reason: str) -> None:
+        """Write the records of calls that did not end in time; the process ends now."""
+        for call in list(self._calls.values()):
+            call.write_off(reason)
+
+    def _refuse(self, leg: IncomingLeg, info: CallInfo, status: int, reason: str) -> None:
         counts = self._services.counts
         counts["calls_rejected"] += 1
         counts[f"calls_rejected_{status}"] += 1
         log.warning("call %s from %s refused with %d: %s", leg.call_id, leg.remote, status, reason)
         leg.reject(status)
+        trunk = origin(self._services.trunks, leg.remote.host)
+        name = trunk.name if trunk else None
+        self._services.record(refused(info, leg, name, status, reason, time.time()))
 
     @staticmethod
     def _parameters(leg: IncomingLeg, info: CallInfo) -> dict[str, str]:

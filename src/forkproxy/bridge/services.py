@@ -11,6 +11,7 @@ from typing import Any
 
 from forkproxy.bridge.choice import Abilities
 from forkproxy.bridge.prompts import Prompts
+from forkproxy.bridge.record import Sink
 from forkproxy.connectors import Connector, Host
 from forkproxy.media import MediaEngine
 from forkproxy.model import SrtpMode
@@ -47,6 +48,8 @@ class Services:
     """What can be done with audio: codecs, SRTP."""
     inactivity: float | None = None
     """Seconds without audio from a phone after which its call is hung up; None: never."""
+    record: Sink = lambda _record: None
+    """Takes a call's record when the call is over; never waits, never raises."""
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))
     """What the operator sees; only ever grows."""
 

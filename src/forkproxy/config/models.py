@@ -158,6 +158,13 @@ class ApiConfig(Section):
     """The address and port of the HTTP server. It asks for no password: keep it on loopback."""
 
 
+class CdrConfig(Section):
+    """Where call-detail records go."""
+
+    file: OptionalFile = None
+    """One JSON object a line is appended for every call; reopened on SIGHUP. null: none are written."""
+
+
 class LogConfig(Section):
     """What is written to standard error."""
 
@@ -183,6 +190,7 @@ class Config(Section):
     account: AccountConfig = AccountConfig()
     streams: StreamsConfig = StreamsConfig()
     api: ApiConfig = ApiConfig()
+    cdr: CdrConfig = CdrConfig()
     log: LogConfig = LogConfig()
 
     _flows: dict[str, Flow] = {}

@@ -159,6 +159,10 @@ METRICS: dict[str, Metric] = {
     ),
     "rtp_events_lost": _counter("Events (digits, ...) that the event loop was too slow to take."),
     "rtp_wakeups": _counter("Times that a relay thread woke up."),
+    # Call-detail records
+    "cdr_written": _counter("Call-detail records written."),
+    "cdr_lost": _counter("Call-detail records that could not be written; the log says why."),
+    "cdr_waiting": _gauge("Call-detail records that wait to be written."),
     # The HTTP server and the log
     "http_requests": _counter("Requests to the HTTP server."),
     "http_bad_requests": _counter("Requests to the HTTP server that were malformed."),
