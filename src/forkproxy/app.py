@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from forkproxy import __version__, logs
@@ -17,6 +19,7 @@ from forkproxy.control.http import ApiServer
 from forkproxy.control.records import CallRecords
 from forkproxy.media import MediaEngine
 from forkproxy.model import Histogram
+from forkproxy.reload import ignored
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.access import Access
 from forkproxy.trace import trace_sip
@@ -36,18 +39,16 @@ class App:
         Raises:
             ForkproxyError: a connector refuses its settings, or PJSIP cannot be loaded.
         """
-        self._config = config
-        account = establish_account(config)
+        self._started = self.config = config
         host = Host(
-            account=account,
+            account=establish_account(config),
             user_agent=USER_AGENT,
             ca_file=config.streams.ca_file,
             allow_ws=config.streams.allow_ws,
             log=logging.getLogger("forkproxy.connectors"),
         )
         self._connectors: dict[str, Connector[Any]] = config.make_connectors(host)
-        self._trunks = config.routes()
-        self._access = Access(self._trunks)
+        self._access = Access(config.routes())
         self._media = MediaEngine(
             listen=config.media.listen,
             ports=(config.media.ports.first, config.media.ports.last),
@@ -70,14 +71,9 @@ class App:
             connectors=self._connectors,
             host=host,
             prompts=self._prompts,
-            trunks=self._trunks,
             media_address=self._media_address(),
-            start_wait=config.streams.start_wait,
-            buffer=config.streams.buffer,
-            srtp=config.media.srtp,
-            abilities=Abilities(offered=config.media.codecs),
-            inactivity=config.media.inactivity,
             record=self._records.write,
+            **self._settings(config),
         )
         self._calls = CallManager(self._services, config.loaded_flows)
         self._api = ApiServer(
@@ -87,7 +83,11 @@ class App:
             calls=self.calls,
             mask=self._calls.mask,
             accepting=lambda: self._endpoint.accepting,
+            drain=self._asked_to_drain,
         )
+        self.on_drain: Callable[[], None] = lambda: None
+        """Called when the HTTP server was asked to drain; new calls are refused already."""
+        self._retiring: dict[asyncio.Task[None], list[Connector[Any]]] = {}
 
     async def start(self) -> None:
         """Listen. Calls are taken from here on.
@@ -124,16 +124,88 @@ class App:
             self._calls.write_off("forkproxy stopped before the call had ended")
         await self._endpoint.close()
         self._media.close()
-        await asyncio.gather(
-            *(connector.close() for connector in self._connectors.values()), return_exceptions=True
-        )
+        left = list(self._connectors.values())
+        for task, connectors in list(self._retiring.items()):
+            task.cancel()
+            left += connectors
+        await _close(left)
         await self._prompts.close()
         await self._api.close()
         self._records.close()
 
-    def reopen(self) -> None:
-        """Go on in a new file where one was renamed."""
-        self._records.reopen(self._config.cdr.file)
+    def reload(self, config: Config) -> list[str]:
+        """Apply a configuration to the calls that come from now on; running ones keep what they have.
+
+        Returns the keys that differ from the start's and need a restart: they are not applied.
+
+        Raises:
+            ForkproxyError: a connector cannot start; then nothing has changed.
+        """
+        host = self._services.host
+        account = host.account if config.account == self.config.account else establish_account(config)
+        changed = replace(
+            host, account=account, ca_file=config.streams.ca_file, allow_ws=config.streams.allow_ws
+        )
+        host = host if changed == host else changed
+        kept = self._unchanged(config, host)
+        fresh = config.make_connectors(host, except_for=kept)
+        # Nothing below fails: it is all of it or, with an exception above, nothing.
+        before = self._connectors
+        self._connectors = {name: kept.get(name) or fresh[name] for name in config.instances}
+        self._services = replace(
+            self._services, connectors=self._connectors, host=host, **self._settings(config)
+        )
+        self._access.update(self._services.trunks)
+        gone = self._calls.reload(self._services, config.loaded_flows)
+        self._retire([each for name, each in before.items() if name not in kept], gone)
+        logs.hide(*config.secrets())
+        logs.change(config.log.level, config.log.format)
+        trace_sip(self._endpoint)
+        self._records.reopen(config.cdr.file)
+        self.config = config
+        return ignored(self._started, config)
+
+    @staticmethod
+    def _settings(config: Config) -> dict[str, Any]:
+        """What calls take from the configuration, and a reload may change."""
+        return {
+            "trunks": config.routes(),
+            "start_wait": config.streams.start_wait,
+            "buffer": config.streams.buffer,
+            "srtp": config.media.srtp,
+            "abilities": Abilities(offered=config.media.codecs),
+            "inactivity": config.media.inactivity,
+        }
+
+    def _unchanged(self, config: Config, host: Host) -> dict[str, Connector[Any]]:
+        """The connectors that can go on: theirs is the same type with the same settings."""
+        if host is not self._services.host:
+            return {}
+        old = self.config.instances
+        return {
+            name: self._connectors[name]
+            for name, instance in config.instances.items()
+            if name in old
+            and old[name].connector is instance.connector
+            and old[name].settings.model_dump() == instance.settings.model_dump()
+        }
+
+    def _retire(self, connectors: list[Connector[Any]], gone: asyncio.Event) -> None:
+        """Close connectors when the calls that may use them have ended."""
+
+        async def close() -> None:
+            await gone.wait()
+            await _close(connectors)
+
+        if connectors:
+            task = asyncio.get_running_loop().create_task(close())
+            self._retiring[task] = connectors
+            task.add_done_callback(lambda task: self._retiring.pop(task, None))
+
+    def _asked_to_drain(self) -> None:
+        if self._endpoint.accepting:
+            self._endpoint.accepting = False
+            self.on_drain()
 
     def counters(self) -> dict[str, int | float]:
         """Every figure of this process, by the name that its metric has without `forkproxy_`."""
@@ -163,9 +235,14 @@ class App:
 
     def _media_address(self) -> str | None:
         """The configured address for session descriptions; None: the one on the way to the peer."""
-        media = self._config.media
+        media = self._started.media
         if media.advertise is not None:
             return media.advertise
-        if self._config.sip.advertised_host is not None:
-            return self._config.sip.advertised_host
+        if self._started.sip.advertised_host is not None:
+            return self._started.sip.advertised_host
         return None if media.listen in ("0.0.0.0", "::") else media.listen
+
+
+async def _close(connectors: Iterable[Connector[Any]]) -> None:
+    """Close connectors, each for itself: one that fails or hangs keeps no other from it."""
+    await asyncio.gather(*(connector.close() for connector in connectors), return_exceptions=True)

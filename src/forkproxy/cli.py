@@ -80,12 +80,10 @@ def serve(config: Path) -> None:
         _show(error.problems, error=True)
         _fail(f"{config} cannot be used: {_tally(error.problems)}")
     logs.setup(loaded.log.level, loaded.log.format, secrets=loaded.secrets())
-    for problem in loaded.warnings:
-        log.warning(problem.message, extra={"file": f"{problem.file}:{problem.line}", "path": problem.path})
     try:
         from forkproxy.serve import run
 
-        run(loaded)
+        run(loaded, config)
     except (ForkproxyError, ImportError) as error:
         logs.shutdown()
         _fail(f"cannot start: {error}")

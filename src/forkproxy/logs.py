@@ -209,16 +209,28 @@ def setup(
     """
     global _writer
     shutdown()
-    number = logging.getLevelNamesMapping()[level.upper()]
     _writer = Writer(stream or sys.stderr or open(os.devnull, "w"), secrets=secrets)  # noqa: SIM115
     _writer.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     root = logging.getLogger()
     root.addHandler(_writer)
-    root.setLevel(max(number, logging.INFO))
+    _set_level(level)
+    logging.captureWarnings(True)
+
+
+def _set_level(level: str) -> None:
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger().setLevel(max(number, logging.INFO))
     logging.getLogger("forkproxy").setLevel(number)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
-    logging.captureWarnings(True)
+
+
+def change(level: str, format: Format) -> None:
+    """Another level or format from now on, without losing a line; nothing before `setup`."""
+    if _writer is None:
+        return
+    _writer.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    _set_level(level)
 
 
 def hide(*secrets: str) -> None:

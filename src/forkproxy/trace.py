@@ -18,8 +18,7 @@ MOST = 8_000
 
 def trace_sip(endpoint: SipEndpoint) -> None:
     """Log what `endpoint` sends and receives, if the level is low enough. Otherwise it costs nothing."""
-    if log.isEnabledFor(logging.DEBUG):
-        endpoint.set_trace(_show)
+    endpoint.set_trace(_show if log.isEnabledFor(logging.DEBUG) else None)
 
 
 def _show(message: TraceMessage) -> None:

@@ -37,7 +37,21 @@ class CallManager:
         self._calls: dict[str, Call] = {}
         self._empty = asyncio.Event()
         self._empty.set()
-        self._draining = False
+        self._earlier: list[tuple[set[str], asyncio.Event]] = []
+
+    def reload(self, services: Services, flows: Mapping[str, Flow]) -> asyncio.Event:
+        """Serve the calls that come from now on with these; running ones keep what they have.
+
+        The event is set when no call from before is left.
+        """
+        self._services, self._flows = services, flows
+        gone = asyncio.Event()
+        earlier = set(self._calls)
+        if earlier:
+            self._earlier.append((earlier, gone))
+        else:
+            gone.set()
+        return gone
 
     @property
     def active(self) -> int:
@@ -106,6 +120,11 @@ class CallManager:
     def _over(self, call: Call) -> None:
         self._calls.pop(call.info.sid, None)
         self._services.counts["calls_ended"] += 1
+        for calls, gone in self._earlier:
+            calls.discard(call.info.sid)
+            if not calls:
+                gone.set()
+        self._earlier = [(calls, gone) for calls, gone in self._earlier if calls]
         if not self._calls:
             self._empty.set()
 

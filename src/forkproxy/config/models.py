@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -216,13 +216,14 @@ class Config(Section):
         """The connectors' instances by name, the implicit one included, with their settings checked."""
         return self._instances
 
-    def make_connectors(self, host: Host) -> dict[str, Connector[Any]]:
-        """The connectors by the names that flows use.
+    def make_connectors(self, host: Host, *, except_for: Collection[str] = ()) -> dict[str, Connector[Any]]:
+        """The connectors by the names that flows use, but for those that are there already.
 
         Raises:
             ConfigError: some cannot start; each is named, with its line.
         """
-        return Registry().build(self._instances, host)
+        wanted = {name: each for name, each in self._instances.items() if name not in except_for}
+        return Registry().build(wanted, host)
 
     def routes(self) -> tuple[Trunk, ...]:
         """The trunks as signalling wants them."""

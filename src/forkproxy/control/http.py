@@ -6,6 +6,7 @@
 ``GET /calls``                ``{"calls": [...]}``, the running calls, their legs and their streams
 ``POST /calls/SID/mask``      give the call's streams silence from now on; 404 where there is no such call
 ``POST /calls/SID/unmask``    and no more
+``POST /drain``               take no new calls, and end when the running ones have, as after SIGTERM
 ============================  ================================================================================
 
 The server runs in the loop that carries the calls. So every answer is made from what is in memory, a
@@ -53,6 +54,7 @@ class ApiServer:
         calls: Callable[[], Sequence[Mapping[str, Any]]],
         histograms: Callable[[], Mapping[str, Histogram]] = dict,
         mask: Callable[[str, bool], Mapping[str, Any] | None] = lambda _sid, _on: None,
+        drain: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -62,6 +64,7 @@ class ApiServer:
             calls: the running calls, ready for JSON.
             histograms: likewise, as `counters`.
             mask: masks the call with a sid, or unmasks it; what became of it, or None: there is no such call.
+            drain: begins to drain, if that has not begun.
         """
         self.address = listen
         """Where it listens; after `start` with the real port."""
@@ -70,6 +73,7 @@ class ApiServer:
         self._calls = calls
         self._histograms = histograms
         self._mask = mask
+        self._drain = drain
         self._requests = {"http_requests": 0, "http_bad_requests": 0, "http_connections_refused": 0}
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -84,6 +88,7 @@ class ApiServer:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/calls", self._running)
         application.router.add_post("/calls/{sid}/{action:mask|unmask}", self._masking)
+        application.router.add_post("/drain", self._draining)
         # aiohttp logs a traceback for every request that it cannot parse; here these are counted.
         logger = logging.Logger("forkproxy.control.http.parser")
         logger.addFilter(self._count_bad)
@@ -151,6 +156,10 @@ class ApiServer:
     async def _running(self, request: web.Request) -> web.Response:
         text = json.dumps({"calls": list(self._calls())}, default=str)
         return web.Response(text=text + "\n", content_type="application/json")
+
+    async def _draining(self, request: web.Request) -> web.Response:
+        self._drain()
+        return _text(202, "draining")
 
     async def _masking(self, request: web.Request) -> web.Response:
         outcome = self._mask(request.match_info["sid"], request.match_info["action"] == "mask")

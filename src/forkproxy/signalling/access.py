@@ -25,6 +25,10 @@ class Access:
         self._counts: Counter[str] = Counter()
         self._refused: OrderedDict[str, int] = OrderedDict()
 
+    def update(self, trunks: Sequence[Trunk]) -> None:
+        """Admit by these from now on."""
+        self._trunks = tuple(trunks)
+
     def admits(self, address: Address) -> bool:
         """Whether a request from `address` is heard; a refusal is counted with its source."""
         source = literal(address.host)
