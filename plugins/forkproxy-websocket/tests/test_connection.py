@@ -86,13 +86,13 @@ class Rig:
 
     def __init__(self, **options: object) -> None:
         self.lost: list[StreamError] = []
-        self.heard: list[bool] = []
+        self.heard: list[tuple[bytes, bool]] = []
         self.wire = Wire()
         self.connection = self.wire.protocol = Connection(
             parse_target("wss://a.example/x"),
             {"User-Agent": "t"},
             on_lost=self.lost.append,
-            on_message=self.heard.append,
+            on_message=lambda message, binary: self.heard.append((message, binary)),
             **options,  # type: ignore[arg-type]
         )
         self.connection.connection_made(self.wire)
@@ -214,8 +214,27 @@ async def test_a_flood_is_looked_at_in_pieces() -> None:
 async def test_long_messages_are_not_held_back_like_a_flood() -> None:
     rig = await Rig().open()
     rig.connection.data_received(b"\x82\x7e\xea\x60" + bytes(60_000))
-    assert rig.heard == [True]
+    assert rig.heard == [(b"", True)]
     assert rig.wire.reading
+    await rig.end()
+
+
+async def test_messages_are_put_together_where_they_are_wanted() -> None:
+    rig = await Rig(collect=1000).open()
+    rig.connection.data_received(b"\x01\x02ab\x89\x00\x00\x02cd\x80\x01e\x82\x01f\x81\x00")
+    assert rig.heard == [(b"abcde", False), (b"f", True), (b"", False)]
+    rig.connection.data_received(b"\x01\x7e\x02\x00" + bytes(512) + b"\x80\x7e\x02\x00" + bytes(512))
+    await asyncio.sleep(0)
+    assert [error.twilio_code for error in rig.lost] == [31924], "the limit counts for the whole message"
+    assert len(rig.heard) == 3
+    await rig.end()
+
+
+async def test_binary_messages() -> None:
+    rig = await Rig().open()
+    rig.connection.send([b"\x00"], binary=True)
+    rig.connection.send([b"a"])
+    assert [frame.opcode for frame in rig.wire.frames()] == [Opcode.BINARY, Opcode.TEXT]
     await rig.end()
 
 

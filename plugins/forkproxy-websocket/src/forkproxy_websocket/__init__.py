@@ -1,7 +1,9 @@
 """The ``websocket`` connector of forkproxy: streams calls to servers written for Twilio Media Streams.
 
 - `connector`   settings, and one stream from ``connected`` to ``stop``
-- `messages`    what is said (no I/O)
+- `session`     what a stream and its consumer say to each other on a connection
+- `dialect`     what a language of streams must offer (no I/O)
+- `messages`    Twilio's language (no I/O)
 - `signature`   ``X-Twilio-Signature`` (no I/O)
 - `target`      the URL, checked (no I/O)
 - `headers`     an operator's own headers, checked (no I/O)

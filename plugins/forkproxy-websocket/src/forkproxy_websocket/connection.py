@@ -1,13 +1,14 @@
 """One WebSocket connection: the protocol of the `websockets` library on a transport of asyncio.
 
 The library's protocol has no I/O of its own, which gives us what its ready-made client does not: both tracks'
-messages leave in one write, nothing that a consumer sends is ever collected, and every way to lose the
-connection is told apart.
+messages leave in one write, nothing that a consumer sends is collected unless somebody wants it, and every
+way to lose the connection is told apart.
 
 What a consumer may do without harm:
 
 - stop reading: the transport's buffer is bounded, `paused` says that it is full, `drain` waits;
-- send: messages are counted and forgotten, frame by frame; a message over `MAX_MESSAGE` ends the connection;
+- send: messages are counted and forgotten, frame by frame, or put together where they are wanted; a message
+  over the limit ends the connection;
 - flood: what comes is looked at in pieces, `WORK` units of work every `REST` seconds; meanwhile TCP holds the
   consumer back;
 - ping and not read: pongs are left out while the buffer is full;
@@ -45,7 +46,7 @@ from forkproxy.connectors.api import (
 )
 
 MAX_MESSAGE = 1024 * 1024
-"""The largest message that a consumer may send, in octets."""
+"""The largest message that a consumer may send, in octets, unless somebody wants larger ones."""
 WRITE_BUFFER = 64 * 1024
 """Octets that wait in the transport before `paused`: about 1.6 seconds of both tracks."""
 PIECE = 1024
@@ -77,7 +78,8 @@ class Connection(asyncio.Protocol):
         headers: Mapping[str, str],
         *,
         on_lost: Callable[[StreamError], None],
-        on_message: Callable[[bool], None],
+        on_message: Callable[[bytes, bool], None],
+        collect: int = 0,
         ping_every: float | None = PING_EVERY,
     ) -> None:
         """Make the protocol for a connection to `target`.
@@ -85,13 +87,18 @@ class Connection(asyncio.Protocol):
         Args:
             headers: sent with the upgrade request, besides those of the WebSocket protocol.
             on_lost: called once when an open connection ends before `close`; not from inside our methods.
-            on_message: called for each message of the consumer; True: it is binary.
+            on_message: called for each message of the consumer: its octets, and whether it is binary.
+            collect: put messages of up to so many octets together. 0: none is, `on_message` is called for
+                each as soon as it begins, with no octets.
             ping_every: seconds; None sends no pings.
         """
-        self._core = ClientProtocol(target, max_size=MAX_MESSAGE, logger=_log)
+        self._core = ClientProtocol(target, max_size=collect or MAX_MESSAGE, logger=_log)
         self._headers = headers
         self._on_lost = on_lost
         self._on_message = on_message
+        self._collect = collect > 0
+        self._message = bytearray()
+        self._binary = False
         self._ping_every = ping_every
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -116,16 +123,17 @@ class Connection(asyncio.Protocol):
         """
         await self._opened
 
-    def send(self, messages: Iterable[bytes]) -> None:
-        """Send text messages in one write.
+    def send(self, messages: Iterable[bytes], *, binary: bool = False) -> None:
+        """Send messages in one write, as text or as binary ones.
 
         Raises:
             StreamError: the connection is lost.
         """
         if self._error is not None:
             raise self._error
+        send = self._core.send_binary if binary else self._core.send_text
         for message in messages:
-            self._core.send_text(message)
+            send(message)
         self._transport.write(b"".join(self._core.data_to_send()))
 
     async def drain(self) -> None:
@@ -160,6 +168,12 @@ class Connection(asyncio.Protocol):
         if not self._closed.done():
             self._transport.abort()
             await asyncio.shield(self._closed)
+
+    @property
+    def close_code(self) -> int | None:
+        """What the consumer closed with: 1005 stands for no code; None: it has not closed."""
+        received = self._core.close_rcvd
+        return None if received is None else received.code
 
     @property
     def unsent(self) -> int:
@@ -241,12 +255,24 @@ class Connection(asyncio.Protocol):
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, WireFrame):
-            if event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                self._on_message(event.opcode is Opcode.BINARY)
+            if event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                self._heard_message(event)
         elif isinstance(event, Response) and self._core.handshake_exc is None:
             if not self._opened.done():
                 self._opened.set_result(None)
             self._watch = self._loop.call_later(self._ping_every or PING_EVERY, self._keep_alive)
+
+    def _heard_message(self, frame: WireFrame) -> None:
+        if frame.opcode is not Opcode.CONT:
+            self._binary = frame.opcode is Opcode.BINARY
+            if not self._collect:
+                self._on_message(b"", self._binary)
+        if self._collect:
+            self._message += frame.data
+            if frame.fin:
+                message = bytes(self._message)
+                self._message.clear()
+                self._on_message(message, self._binary)
 
     # Out.
 

@@ -21,15 +21,18 @@ from forkproxy.connectors.api import (
 from forkproxy_websocket.connection import PING_EVERY, Connection
 from forkproxy_websocket.dial import dial
 from forkproxy_websocket.headers import check_headers
-from forkproxy_websocket.messages import CONNECTED, Messages
+from forkproxy_websocket.messages import Messages
 from forkproxy_websocket.resolver import Resolver
+from forkproxy_websocket.session import OVERFLOW, Session
 from forkproxy_websocket.signature import sign
 from forkproxy_websocket.target import parse_target, without_secrets
 
 FAREWELL = 1.0
 """Seconds that a consumer gets to end a connection that has failed; nobody waits for its audio any more."""
-OVERFLOW, BINARY, UNEXPECTED = 31930, 31950, 31951
-"""Twilio's warnings: audio discarded; a binary frame; a message that is none of Twilio's."""
+NORMAL = (1000, 1005)
+"""Codes (1005: none) with which a consumer ends a bidirectional stream, which is how one is meant to end."""
+MAX_AUDIO_MESSAGE = 8 * 1024 * 1024
+"""Octets of a message on a bidirectional stream: ten minutes in one piece."""
 
 
 def trust(tls: ssl.SSLContext, file: Path) -> None:
@@ -102,29 +105,30 @@ class WebSocket(Connector[WebSocketSettings]):
 
     async def stream(self, stream: Stream) -> None:
         """Connect, then send a message for each frame until the stream ends."""
-        messages = Messages(
-            account_sid=stream.call.account_sid, call_sid=stream.call.sid, stream_sid=stream.sid
+        session = Session(
+            stream,
+            Messages(account_sid=stream.call.account_sid, call_sid=stream.call.sid, stream_sid=stream.sid),
         )
-        connection = await self._connect(stream)
+        connection = await self._connect(stream, session)
         try:
-            connection.send([CONNECTED, messages.start(stream.tracks, stream.parameters)])
             stream.created()
+            session.open(connection)
             async for frames in stream:
-                connection.send([messages.media(frame) for frame in frames])
-                if connection.paused:
-                    await connection.drain()
-            connection.send([messages.stop()])
+                await session.send(frames)
+            session.finish()
             await connection.close()
-        except StreamError:
+        except StreamError as error:
             await connection.close(FAREWELL)
-            raise
+            if not (stream.bidirectional and connection.close_code in NORMAL):
+                raise
+            stream.log.info("the consumer ended the stream", extra={"reason": str(error)})
         finally:
             await _leave(connection, stream)
 
     async def close(self) -> None:
         self._resolver.close()
 
-    async def _connect(self, stream: Stream) -> Connection:
+    async def _connect(self, stream: Stream, session: Session) -> Connection:
         url = stream.url or self.settings.url
         if url is None:
             raise StreamUrlError("the stream has no URL")
@@ -137,7 +141,8 @@ class WebSocket(Connector[WebSocketSettings]):
                 target,
                 headers,
                 on_lost=stream.fail,
-                on_message=lambda binary: _unexpected(stream, binary),
+                on_message=session.hear,
+                collect=MAX_AUDIO_MESSAGE if stream.bidirectional else 0,
                 ping_every=self.settings.ping_interval or None,
             )
 
@@ -164,11 +169,3 @@ async def _leave(connection: Connection, stream: Stream) -> None:
         stream.warn(OVERFLOW, message)
         stream.log.warning(message)
     await connection.abort()
-
-
-def _unexpected(stream: Stream, binary: bool) -> None:
-    """A one-way stream takes no messages: they are counted and ignored."""
-    if binary:
-        stream.warn(BINARY, "the consumer sent a binary message; messages to forkproxy are JSON text")
-    else:
-        stream.warn(UNEXPECTED, "the consumer sent a message; a one-way stream takes none")

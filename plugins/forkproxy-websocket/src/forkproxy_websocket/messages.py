@@ -1,4 +1,4 @@
-"""The messages of Twilio Media Streams, from us to the consumer, as UTF-8 JSON.
+"""The messages of Twilio Media Streams, both ways, as UTF-8 JSON.
 
 https://www.twilio.com/docs/voice/media-streams/websocket-messages. Numbers that count are JSON strings there;
 only those of the media format are JSON numbers.
@@ -10,18 +10,28 @@ What Twilio leaves open and we have decided:
   both, so that a consumer can put the audio together by either. ``sequenceNumber`` counts the messages that
   were sent and never has a hole.
 - ``customParameters`` is ``{}`` when there are none.
+- ``dtmf`` tells the keys 0 to 9, ``*``, ``#`` and A to D; the flash of the hook is none.
+- A consumer's message with more fields than it should have is reported (31951, as Twilio does) and followed
+  all the same: servers that send a received ``media`` back as it is are heard. One with a field too few, a
+  wrong ``streamSid``, or audio that is no Base64 is reported and ignored.
 """
 
 from __future__ import annotations
 
 import json
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from forkproxy.connectors.api import FRAME_MS, Frame, Track
+from forkproxy_websocket.dialect import BINARY, UNEXPECTED, Audio, Clear, Incoming, InvalidMessage, Mark
 
 CONNECTED = b'{"event":"connected","protocol":"Call","version":"1.0.0"}'
 """The first message of every stream; the only one without a number."""
+MAX_MARK = 1024
+"""Characters of a mark's name: thousands of marks may wait at a time."""
+_FIELDS = {"media": ("payload",), "mark": ("name",), "clear": None}
+"""A consumer's events, and the fields of the object that goes by the event's name."""
 
 
 class Messages:
@@ -32,6 +42,10 @@ class Messages:
         """That of the last message."""
         self._ids = {"accountSid": account_sid, "streamSid": stream_sid, "callSid": call_sid}
         self._media = {track: _media_template(track, stream_sid) for track in Track}
+
+    def connected(self) -> bytes:
+        """The greeting."""
+        return CONNECTED
 
     def start(self, tracks: Sequence[Track], parameters: Mapping[str, str]) -> bytes:
         """What the stream is: once, directly behind `CONNECTED`."""
@@ -61,6 +75,32 @@ class Messages:
             b2a_base64(payload, newline=False),
         )
 
+    def mark(self, name: str) -> bytes:
+        """What was said before the consumer's mark has been played, or dropped by its `clear`."""
+        self.sequence_number += 1
+        return _json(
+            {
+                "event": "mark",
+                "sequenceNumber": str(self.sequence_number),
+                "streamSid": self._ids["streamSid"],
+                "mark": {"name": name},
+            }
+        )
+
+    def dtmf(self, digit: str, duration_ms: float) -> bytes | None:
+        """A key of the caller's, on bidirectional streams. The track is spelled as Twilio does here."""
+        if digit == "!":
+            return None
+        self.sequence_number += 1
+        return _json(
+            {
+                "event": "dtmf",
+                "streamSid": self._ids["streamSid"],
+                "sequenceNumber": str(self.sequence_number),
+                "dtmf": {"track": "inbound_track", "digit": digit},
+            }
+        )
+
     def stop(self) -> bytes:
         """The end: the last message."""
         self.sequence_number += 1
@@ -72,6 +112,66 @@ class Messages:
                 "streamSid": self._ids["streamSid"],
             }
         )
+
+    def read(self, message: bytes, binary: bool) -> Incoming:
+        """What the consumer wants: its `media`, `mark` or `clear`.
+
+        The text of the error says what is wrong, and nothing that the consumer could choose at length.
+
+        Raises:
+            InvalidMessage: it is none of these.
+        """
+        if binary:
+            raise InvalidMessage(BINARY, "it is binary; messages to forkproxy are JSON text")
+        event, content, complaint = self._opened(_object(message))
+        if event == "clear":
+            return Clear(complaint)
+        field = "payload" if event == "media" else "name"
+        value = content.get(field)
+        if not isinstance(value, str):
+            problem = "is missing" if field not in content else "is no string"
+            raise InvalidMessage(UNEXPECTED, f"{event}.{field} {problem}")
+        if event == "media":
+            return Audio(_audio(value), complaint)
+        if len(value) > MAX_MARK:
+            raise InvalidMessage(
+                UNEXPECTED, f"mark.name has {len(value)} characters; {MAX_MARK} are the most"
+            )
+        return Mark(value, complaint)
+
+    def _opened(self, message: dict[str, Any]) -> tuple[str, dict[str, Any], str | None]:
+        """The event, the object that goes by its name, and what should not be there."""
+        event = message.get("event")
+        if not isinstance(event, str) or event not in _FIELDS:
+            raise InvalidMessage(UNEXPECTED, "event is none of media, mark and clear")
+        sid = message.get("streamSid")
+        if sid != self._ids["streamSid"]:
+            problem = "is missing" if sid is None else "is not this stream's"
+            raise InvalidMessage(UNEXPECTED, f"streamSid {problem}")
+        fields = _FIELDS[event]
+        content = message.get(event, {}) if fields else {}
+        if not isinstance(content, dict):
+            raise InvalidMessage(UNEXPECTED, f"{event} is no object")
+        expected = {"event", "streamSid", *((event,) if fields else ())}
+        extra = len(message.keys() - expected) + len(content.keys() - set(fields or ()))
+        return event, content, f"{event} has {extra} fields too many" if extra else None
+
+
+def _object(message: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(message.decode())
+    except (ValueError, RecursionError) as error:  # UTF-8, JSON, numbers of thousands of digits, depth
+        raise InvalidMessage(UNEXPECTED, f"it is not JSON ({type(error).__name__})") from error
+    if not isinstance(value, dict):
+        raise InvalidMessage(UNEXPECTED, "it is no JSON object")
+    return value
+
+
+def _audio(payload: str) -> bytes:
+    try:
+        return a2b_base64(payload, strict_mode=True)
+    except ValueError as error:
+        raise InvalidMessage(UNEXPECTED, f"media.payload is not Base64: {error}") from error
 
 
 def _media_template(track: Track, stream_sid: str) -> bytes:
