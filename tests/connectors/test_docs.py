@@ -98,6 +98,7 @@ def test_the_signature_of_the_example_is_the_right_one() -> None:
 
 
 def test_the_messages_of_the_example_have_the_form_of_the_real_ones() -> None:
+    from forkproxy_websocket.dialect import Audio, Clear, Mark
     from forkproxy_websocket.messages import CONNECTED, Messages
 
     messages = Messages(account_sid="AC1", call_sid="CA1", stream_sid="MZ1")
@@ -108,7 +109,13 @@ def test_the_messages_of_the_example_have_the_form_of_the_real_ones() -> None:
         messages.stop(),
     ]
     shown = blocks(STREAMS, "json")
-    assert [_form(json.loads(each)) for each in shown] == [_form(json.loads(each)) for each in real]
+    sent, received, answered = shown[:4], shown[4:7], shown[7:]
+    assert [_form(json.loads(each)) for each in sent] == [_form(json.loads(each)) for each in real]
+    replies = [messages.mark("greeting"), messages.dtmf("1", 100.0) or b""]
+    assert [_form(json.loads(each)) for each in answered] == [_form(json.loads(each)) for each in replies]
+    consumers = Messages(account_sid="AC1", call_sid="CA1", stream_sid="MZ...")
+    read = [consumers.read(each.replace("f39/f39...", "f39/fw==").encode(), False) for each in received]
+    assert [type(each) for each in read] == [Audio, Mark, Clear]
 
 
 def _form(value: object) -> object:
