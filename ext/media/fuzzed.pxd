@@ -23,7 +23,7 @@ from media.clock cimport (
 )
 from media.events cimport EventQueue, events_open
 from media.g711 cimport alaw_ulaw
-from media.codec cimport EVENTS, PCMA, PCMU
+from media.codec cimport CN, EVENTS, EVENTS_16, L16_16, PCMA, PCMU, coder_free, coder_new
 from media.leg cimport (
     EXACT,
     FLOODED,
@@ -170,12 +170,20 @@ cdef inline void fuzzed_leg(
     leg.events = events
     leg.rtp.fd = leg.rtcp.fd = leg.guard = -1
     leg.family = 2
+    leg.in_scale = leg.out_scale = leg.digits_scale = 1
     leg.codecs[0] = leg.route_codec[0] = leg.route_codec[8] = PCMU
     leg.codecs[8] = PCMA
-    leg.codecs[101] = leg.route_codec[101] = EVENTS
+    leg.codecs[101] = leg.route_codec[101] = leg.route_codec[102] = EVENTS
+    leg.codecs[102] = EVENTS_16
+    leg.codecs[13] = leg.route_codec[13] = CN
+    leg.codecs[96] = leg.route_codec[97] = L16_16
+    leg.codecs[97] = leg.route_codec[96] = PCMU
     memset(leg.route, NO_ROUTE, sizeof(leg.route))
     leg.route[0] = leg.route[8] = 0
-    leg.route[101] = 101
+    leg.route[101] = leg.route[102] = 101
+    leg.route[13] = 13
+    leg.route[96] = 97
+    leg.route[97] = 96
     leg.sends = leg.receives = leg.negotiated = True
     leg.hosts[0] = at[0]
     leg.host_count = 1
@@ -221,7 +229,8 @@ cdef inline int fuzzed_path(const uint8_t *p, int32_t size) noexcept nogil:
         fuzzed_leg(&legs[i], i + 2, &sources[0], &events)
         legs[i].peer = &legs[1 - i]
         legs[i].tapped = tapped_new(0, 3)
-        if legs[i].tapped == NULL:
+        legs[i].coder = coder_new()
+        if legs[i].tapped == NULL or legs[i].coder == NULL:
             broken = -1
     while size >= 4 and steps < MOST_STEPS and not broken:
         steps += 1
@@ -260,6 +269,7 @@ cdef inline int fuzzed_path(const uint8_t *p, int32_t size) noexcept nogil:
         if broken >= 0 and fuzzed_taken(&legs[i]) != given[i]:
             broken = 5
         tapped_free(legs[i].tapped)
+        coder_free(legs[i].coder)
     return max(broken, 0)
 
 

@@ -148,6 +148,11 @@ cdef struct Leg:
     uint8_t play_codec
     int32_t packet_ms        # and how much of them in one packet
     Coder *coder             # for codecs that remember; NULL: none has been negotiated
+    uint8_t in_scale         # units of the phone's RTP clock in 125 us,
+    uint32_t in_timestamp    # its newest timestamp, and the same counted on past 32 bits;
+    int64_t in_extended      # both hold where `in_scale` is not 1
+    uint8_t out_scale        # units of our RTP clock in 125 us,
+    uint32_t out_shift       # and what is added to the timeline that `tx` keeps, multiplied
     Srtp *opens              # what is received; NULL: it is plain
     Srtp *former             # opened it before, and still may; else NULL
     Srtp *seals              # what is sent; NULL: it goes out plain
@@ -155,6 +160,7 @@ cdef struct Leg:
     Reception rx
     Sending tx
     EventReceiver digits
+    uint8_t digits_scale     # units of the newest event's clock in 125 us
     int64_t digits_from      # the DIGITS_NS that `digits_told` have been told in
     int32_t digits_told
     RoundTrip round_trip

@@ -5,22 +5,34 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.string cimport memcpy
 
 from media.address cimport Address, address_read
+from media.carried cimport (
+    Audio,
+    audio_begin,
+    audio_decode,
+    audio_encode,
+    audio_replace,
+    audio_ulaw,
+)
 from media.clock cimport clock_push, clock_skip
 from media.dtmf cimport HEARD_END, HEARD_FAULT, Heard, event_packet, event_silence
 from media.events cimport EVENT_DTMF
 from media.frames cimport note_packet
 from media.g711 cimport ULAW_SILENCE, alaw_ulaw, g711_translate, ulaw_alaw
 from media.codec cimport (
-    EVENTS,
-    L16,
+    CN,
     MOST_SAMPLES,
     NO_CODEC,
     PCMA,
     PCMU,
+    Coder,
     codec_decode,
     codec_encode,
+    codec_is_audio,
+    codec_is_events,
     codec_is_g711,
-    codec_samples,
+    codec_is_linear,
+    codec_khz,
+    codec_scale,
 )
 from media.leg cimport (
     HELD,
@@ -64,38 +76,72 @@ from media.leg cimport (
     port_lock,
 )
 from media.linux cimport ECONNREFUSED, MSG_DONTWAIT, MSG_NOSIGNAL, errno, monotonic_ns, send, sendto
+from media.resample cimport MOST_LINEAR, rate_index, resample
 from media.ring cimport FRAME, INBOUND, OUTBOUND
 from media.roundtrip cimport round_trip_begin, round_trip_end
-from media.rtcp cimport RtcpMap, rtcp_check, rtcp_translate
+from media.rtcp cimport RTCP_SR, RtcpMap, rtcp_check, rtcp_scale_jitter, rtcp_translate
 from media.rtp cimport (
     RTP_HEADER,
     RTP_IS_RTCP,
     RTP_OK,
     Rtp,
     RtpFault,
+    read16,
+    read32,
     rtp_parse,
     rtp_rewrite,
     rtp_type_is_rtcp,
+    write16,
 )
 from media.srtp cimport MOST_PLAIN, SRTP_REPEATED, SRTP_ROOM, srtp_open, srtp_seal
 from media.stream cimport PLAYED, SPOKEN, reception_note, sending_next
 from media.voice cimport speech_mix, speech_replaces
 
-cdef struct Audio:
-    # What a packet carries, on its way to the taps and to the other leg.
-    uint8_t codec
-    bint decoded
-    int32_t samples            # at 8,000 Hz
-    int16_t linear[MOST_SAMPLES]  # once it is `decoded`
-
 cdef enum:
     MOST_PLAYED = 480          # samples in a packet of ours: 60 ms
+    MOST_PLAYED_OCTETS = 5760  # and octets, of L16 at 48,000 Hz
     PLAY_BEHIND_NS = 200000000  # further behind than this, a prompt is resumed rather than hurried
 
 
 cdef inline uint64_t leg_source(const Leg *leg) noexcept nogil:
     """What a Sending and a Clock know a leg's received stream by."""
     return (<uint64_t>leg.serial << 32) | leg.rx.starts
+
+
+cdef inline uint32_t leg_received_at(const Leg *leg, uint32_t timestamp) noexcept nogil:
+    """A timestamp of the phone's on the timeline of 8,000 units a second.
+
+    The phone's own wraps around sooner than the timeline's; so it is counted on from the newest one.
+    """
+    if leg.in_scale == 1:
+        return timestamp
+    return <uint32_t>((leg.in_extended + <int32_t>(timestamp - leg.in_timestamp)) // leg.in_scale)
+
+
+cdef inline void leg_receive_clock(Leg *leg, uint8_t codec, uint32_t timestamp) noexcept nogil:
+    """Keep count of the phone's RTP clock. Audio of another rate than before is another source: nobody knows
+    how the two clocks lie to each other. Events and comfort noise go by the audio's, whatever their names
+    say.
+    """
+    cdef int32_t step
+    if codec_is_audio(codec) and codec_scale[codec] != leg.in_scale:
+        leg.rx.starts += leg.rx.heard
+        leg.in_scale = codec_scale[codec]
+        leg.in_timestamp = timestamp
+        leg.in_extended = timestamp + leg.in_scale * (<int64_t>1 << 32)
+    step = <int32_t>(timestamp - leg.in_timestamp)
+    if step > 0:
+        leg.in_timestamp = timestamp
+        leg.in_extended += step
+
+
+cdef inline uint32_t leg_sent_at(Leg *leg, uint8_t codec, uint32_t timestamp) noexcept nogil:
+    """What the phone reads where our stream's timeline has `timestamp`. Where the rate changes, the numbers
+    go on (RFC 7160 section 4.1 tells why they should)."""
+    if codec_scale[codec] != leg.out_scale and codec_is_audio(codec):
+        leg.out_shift += timestamp * (<uint32_t>leg.out_scale - codec_scale[codec])
+        leg.out_scale = codec_scale[codec]
+    return timestamp * leg.out_scale + leg.out_shift
 
 
 cdef inline int32_t leg_open(Leg *leg, uint8_t *p, int32_t size, bint rtcp) noexcept nogil:
@@ -157,6 +203,7 @@ cdef inline void leg_rtcp(
     cdef Lock belief = OPEN
     cdef RtcpMap map
     cdef Leg *peer = leg.peer
+    cdef uint32_t at
     if source != NULL:
         belief = leg_judge(leg, &leg.rtcp, source)
         if belief == OPEN:
@@ -188,10 +235,16 @@ cdef inline void leg_rtcp(
         return
     map.sender = peer.tx.ssrc
     map.timestamp_shift = peer.tx.timestamp_shift
+    if leg.in_scale != 1 or peer.out_scale != 1 or peer.out_shift:
+        if p[1] == RTCP_SR and size >= 20:
+            at = leg_received_at(leg, read32(p + 16)) + peer.tx.timestamp_shift
+            map.timestamp_shift = at * peer.out_scale + peer.out_shift - read32(p + 16)
     map.reported = leg.tx.ssrc
     map.original = peer.rx.ssrc
     map.sequence_shift = leg.tx.sequence_shift
     map.highest = peer.rx.cycles + peer.rx.highest
+    if leg.out_scale != peer.in_scale:
+        rtcp_scale_jitter(p, size, leg.tx.ssrc, peer.in_scale, leg.out_scale)
     size = rtcp_translate(p, size, &map)
     if size:
         round_trip_begin(&peer.round_trip, p, size, monotonic_ns())
@@ -200,50 +253,64 @@ cdef inline void leg_rtcp(
 
 cdef inline int32_t leg_encode(Leg *leg, uint8_t *payload, int32_t samples) noexcept nogil:
     """Turn a mu-law payload of ours into what the phone is played, in place, unless that is G.711: its
-    octets, up to two a sample."""
+    octets, up to MOST_PLAYED_OCTETS."""
     cdef int16_t linear[MOST_PLAYED]
+    cdef int16_t other[MOST_PLAYED * 6]
+    cdef int32_t khz = codec_khz[leg.play_codec]
+    cdef int32_t count
     if codec_is_g711(leg.play_codec):
         return samples
     codec_decode(NULL, PCMU, payload, samples, linear)
-    return codec_encode(leg.coder, leg.play_codec, linear, samples, payload)
+    if khz == 8:
+        return codec_encode(NULL, leg.play_codec, linear, samples, payload)
+    count = resample(&leg.coder.sent[rate_index(8)], 8, khz, linear, samples, other)
+    return codec_encode(leg.coder, leg.play_codec, other, count, payload)
 
 
 cdef inline void clock_push_audio(
-    Tapped *tapped, int track, uint64_t source, const Rtp *rtp, const uint8_t *payload, const Audio *audio,
-    int64_t now,
+    Tapped *tapped, int track, uint64_t source, const Rtp *rtp, const uint8_t *payload, Coder *coder,
+    Audio *audio, int64_t now,
 ) noexcept nogil:
-    """Lay a packet on a track: G.711 as it is, anything else as mu-law made of its linear samples."""
+    """Lay a packet on a track: G.711 as it is, anything else as mu-law made of its linear samples. `coder` is
+    that of the leg that the audio came from."""
     cdef uint8_t ulaw[MOST_SAMPLES]
     cdef const uint8_t *table = NULL
     if codec_is_g711(audio.codec):
         table = alaw_ulaw if audio.codec == PCMA else NULL
     else:
-        codec_encode(NULL, PCMU, audio.linear, audio.samples, ulaw)
+        audio_ulaw(coder, audio, ulaw)
         payload = ulaw
     clock_push(
         &tapped.tracks[track], source, rtp.sequence, rtp.timestamp, payload, audio.samples, table, now
     )
 
 
-cdef inline void audio_decode(Leg *leg, Audio *audio, const uint8_t *payload, int32_t octets) noexcept nogil:
-    """Have the linear samples at hand; what cannot be decoded has none."""
-    if not audio.decoded:
-        audio.decoded = True
-        audio.samples = codec_decode(leg.coder, audio.codec, payload, octets, audio.linear)
-
-
 cdef inline int32_t leg_convert(
-    Leg *peer, Audio *audio, uint8_t wanted, uint16_t sequence, uint8_t *to, int64_t now
+    Leg *leg, Audio *audio, uint8_t wanted, uint16_t sequence, uint8_t *to, int64_t now
 ) noexcept nogil:
-    """Write a packet's payload in a codec that the other leg speaks: its octets; 0: it cannot be sent."""
+    """Write a packet's payload in a codec that the other leg speaks: its octets; 0: it cannot be sent.
+
+    Speech that is mixed in is mu-law: what passes meanwhile has 8,000 Hz.
+    """
+    cdef Leg *peer = leg.peer
     cdef uint8_t ulaw[MOST_SAMPLES]
     if leg_mixes(peer) and not codec_is_g711(wanted):
-        codec_encode(NULL, PCMU, audio.linear, audio.samples, ulaw)
+        audio_ulaw(leg.coder, audio, ulaw)
         speech_mix(peer.speech, ulaw, audio.samples, False, sequence, now)
-        codec_decode(NULL, PCMU, ulaw, audio.samples, audio.linear)
-    if wanted == L16 and 2 * audio.samples > MOST_PLAIN - RTP_HEADER:
+        audio_replace(audio, ulaw)
+    if codec_is_linear(wanted) and 2 * audio.samples * codec_scale[wanted] > MOST_PLAIN - RTP_HEADER:
         return 0
-    return codec_encode(peer.coder, wanted, audio.linear, audio.samples, to)
+    return audio_encode(leg.coder, peer.coder, audio, wanted, to)
+
+
+cdef inline void event_rescale(
+    uint8_t *payload, int32_t length, uint8_t codec, uint8_t wanted
+) noexcept nogil:
+    """Give an event's duration in another clock; one too long for that has the longest that there is."""
+    cdef int32_t duration
+    if length >= 4:
+        duration = read16(payload + 2) * codec_scale[wanted] // codec_scale[codec]
+        write16(payload + 2, <uint16_t>min(duration, 0xFFFF))
 
 
 cdef inline bint leg_mixes(const Leg *leg) noexcept nogil:
@@ -260,7 +327,8 @@ cdef inline void leg_forward(
     cdef uint8_t wanted = leg.route_codec[rtp.payload_type]
     cdef bint marker = rtp.marker
     cdef uint8_t *payload = p + rtp.payload
-    cdef uint8_t made[RTP_HEADER + 2 * MOST_SAMPLES]
+    cdef uint32_t at
+    cdef uint8_t made[RTP_HEADER + 2 * MOST_LINEAR]
     cdef int32_t octets
     if peer == NULL:
         leg.counts[NOT_CONNECTED] += 1
@@ -276,7 +344,7 @@ cdef inline void leg_forward(
         return
     if not sending_next(
         &peer.tx, leg_source(leg), &rtp.sequence, &rtp.timestamp, &marker,
-        FRAME if audio.codec == EVENTS else audio.samples, now,
+        audio.samples if codec_is_audio(audio.codec) else FRAME, now,
     ):
         leg.counts[STRAGGLER] += 1
         return
@@ -284,9 +352,12 @@ cdef inline void leg_forward(
         if audio.codec != wanted:
             g711_translate(payload, payload, rtp.length, ulaw_alaw if wanted == PCMA else alaw_ulaw)
             audio.codec = wanted
-    elif audio.codec != EVENTS and (audio.codec != wanted or leg_mixes(peer)):
-        audio_decode(leg, audio, payload, rtp.length)
-        octets = leg_convert(peer, audio, wanted, rtp.sequence, made + RTP_HEADER, now)
+    elif codec_is_events(audio.codec):
+        if audio.codec != wanted:
+            event_rescale(payload, rtp.length, audio.codec, wanted)
+    elif audio.codec != CN and (audio.codec != wanted or leg_mixes(peer)):
+        audio_decode(leg.coder, audio, payload, rtp.length)
+        octets = leg_convert(leg, audio, wanted, rtp.sequence, made + RTP_HEADER, now)
         if octets == 0:
             leg.counts[NOT_SENDABLE] += 1
             return
@@ -297,20 +368,22 @@ cdef inline void leg_forward(
         size = RTP_HEADER + octets
     if leg_mixes(peer) and codec_is_g711(wanted):
         speech_mix(peer.speech, payload, audio.samples, wanted == PCMA, rtp.sequence, now)
-    rtp_rewrite(p, payload_type, marker, rtp.sequence, rtp.timestamp, peer.tx.ssrc)
+    at = leg_sent_at(peer, wanted, rtp.timestamp)
+    rtp_rewrite(p, payload_type, marker, rtp.sequence, at, peer.tx.ssrc)
     if peer.tapped != NULL:
-        if audio.codec == EVENTS:
+        if not codec_is_audio(audio.codec):
             clock_skip(&peer.tapped.tracks[OUTBOUND], 0, rtp.sequence, now)
         else:
             if not codec_is_g711(audio.codec):
-                audio_decode(leg, audio, payload, rtp.length)
-            clock_push_audio(peer.tapped, OUTBOUND, 0, rtp, payload, audio, now)
+                audio_decode(leg.coder, audio, payload, rtp.length)
+            clock_push_audio(peer.tapped, OUTBOUND, 0, rtp, payload, leg.coder, audio, now)
             note_packet(&peer.tapped.noted[OUTBOUND], &peer.tapped.tracks[OUTBOUND], rtp.sequence, now)
     leg_send(peer, &peer.rtp, p, size)
 
 
 cdef inline void leg_heard(Leg *leg, Heard heard, int64_t now) noexcept nogil:
-    """Tell a press that is over: EVENT_DTMF, `a` the event, `b` its duration in units of its clock."""
+    """Tell a press that is over: EVENT_DTMF, `a` the event, `b` its duration in units of its clock, of which
+    there are `c` in 125 us."""
     if heard == HEARD_END:
         if now - leg.digits_from >= DIGITS_NS:
             leg.digits_from = now
@@ -319,7 +392,7 @@ cdef inline void leg_heard(Leg *leg, Heard heard, int64_t now) noexcept nogil:
             leg.counts[UNTOLD_DIGIT] += 1
             return
         leg.digits_told += 1
-        leg_tell(leg, EVENT_DTMF, leg.digits.ended.event, leg.digits.ended.duration, 0)
+        leg_tell(leg, EVENT_DTMF, leg.digits.ended.event, leg.digits.ended.duration, leg.digits_scale)
     elif heard == HEARD_FAULT:
         leg.counts[MALFORMED_EVENT] += 1
 
@@ -332,6 +405,7 @@ cdef inline void leg_rtp(
     cdef RtpFault fault
     cdef Lock belief = OPEN
     cdef uint8_t codec
+    cdef uint32_t timestamp
     cdef Audio audio
     if source != NULL:
         belief = leg_judge(leg, &leg.rtp, source)
@@ -361,32 +435,37 @@ cdef inline void leg_rtp(
         leg.counts[LOCKS] += 1
     leg.counts[PACKETS_IN] += 1
     leg.counts[OCTETS_IN] += size
-    reception_note(&leg.rx, rtp.ssrc, rtp.sequence, rtp.timestamp, codec != EVENTS, now)
+    timestamp = rtp.timestamp
+    if codec_scale[codec] != 1 or leg.in_scale != 1:
+        leg_receive_clock(leg, codec, timestamp)
+        rtp.timestamp = leg_received_at(leg, timestamp)
+    reception_note(&leg.rx, rtp.ssrc, rtp.sequence, rtp.timestamp, not codec_is_events(codec), now)
     if not leg.sends:
         leg.counts[HELD] += 1
         if leg.tapped != NULL:
             clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)
         return
-    if codec == EVENTS:
+    if codec_is_events(codec):
+        leg.digits_scale = codec_scale[codec]
         leg_heard(
             leg,
             event_packet(
-                &leg.digits, leg_source(leg), rtp.timestamp, rtp.marker, p + rtp.payload, rtp.length, now
+                &leg.digits, leg_source(leg), timestamp, rtp.marker, p + rtp.payload, rtp.length, now
             ),
             now,
         )
     elif leg.digits.active:
         leg_heard(leg, event_silence(&leg.digits, now), now)
-    audio.codec = codec
-    audio.decoded = False
-    audio.samples = codec_samples(codec, rtp.length)
+    audio_begin(&audio, codec, rtp.length)
     if leg.tapped != NULL:
-        if codec == EVENTS:
+        if not codec_is_audio(codec):
             clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)
         else:
             if not codec_is_g711(codec):
-                audio_decode(leg, &audio, p + rtp.payload, rtp.length)
-            clock_push_audio(leg.tapped, INBOUND, leg_source(leg), &rtp, p + rtp.payload, &audio, now)
+                audio_decode(leg.coder, &audio, p + rtp.payload, rtp.length)
+            clock_push_audio(
+                leg.tapped, INBOUND, leg_source(leg), &rtp, p + rtp.payload, leg.coder, &audio, now
+            )
             note_packet(&leg.tapped.noted[INBOUND], &leg.tapped.tracks[INBOUND], rtp.sequence, now)
     leg_forward(leg, p, size, &rtp, &audio, now)
 
@@ -396,7 +475,7 @@ cdef inline bint leg_play(Leg *leg, int64_t now) noexcept nogil:
     cdef Playback *playback = leg.playing
     cdef int32_t samples = leg.packet_ms * 8
     cdef int32_t filled, part
-    cdef uint8_t packet[RTP_HEADER + 2 * MOST_PLAYED]
+    cdef uint8_t packet[RTP_HEADER + MOST_PLAYED_OCTETS]
     cdef uint8_t *payload = packet + RTP_HEADER
     cdef uint16_t sequence
     cdef uint32_t timestamp
@@ -434,6 +513,7 @@ cdef inline bint leg_play(Leg *leg, int64_t now) noexcept nogil:
         if leg.play_codec == PCMA:
             g711_translate(payload, payload, samples, ulaw_alaw)
         packet[0] = 0x80
+        timestamp = leg_sent_at(leg, leg.play_codec, timestamp)
         rtp_rewrite(packet, leg.play_type, marker, sequence, timestamp, leg.tx.ssrc)
         leg_send(leg, &leg.rtp, packet, RTP_HEADER + leg_encode(leg, payload, samples))
     return False

@@ -24,7 +24,9 @@ from media.codec cimport (
     G722Start,
     coder_free,
     coder_new,
+    codec_remembers,
     codecs_fill,
+    codecs_have_g722,
 )
 from media.control cimport (
     Remote,
@@ -71,6 +73,7 @@ from media.linux cimport (
     write,
 )
 from media.loop cimport worker_start
+from media.resample cimport resample_fill
 from media.ring cimport (
     FRAME,
     INBOUND,
@@ -126,6 +129,7 @@ cdef tuple TRACKS = (_Track.INBOUND, _Track.OUTBOUND)
 cdef uint32_t last_serial = 1
 
 g711_fill_tables()
+resample_fill()
 
 cdef void fill_codecs() except *:
     cdef Codecs functions
@@ -387,6 +391,7 @@ cdef class RelayLeg:
         self.c.tx.ssrc = ssrc
         self.c.tx.sequence = sequence
         self.c.tx.base = timestamp
+        self.c.in_scale = self.c.out_scale = self.c.digits_scale = 1
         self.c.here_length = sizeof(Sockaddr)
         if getsockname(rtp, &self.c.here.any, &self.c.here_length):
             raise OSError("the RTP socket has no name")
@@ -432,10 +437,12 @@ cdef class RelayLeg:
         remote.play_type = play_type
         remote.play_codec = play_codec
         remote.packet_ms = packet_ms
-        if G722 in codecs and c.coder == NULL:
+        if G722 in codecs and not codecs_have_g722():
+            raise OSError("PJSIP's library has no G.722")
+        if c.coder == NULL and any([codec_remembers(codec) for codec in codecs]):
             c.coder = coder_new()  # the relay thread looks at it only for a codec that it is told of below
             if c.coder == NULL:
-                raise OSError("PJSIP's library has no G.722, or no memory is left")
+                raise MemoryError
         with nogil:
             leg_set_remote(self.worker, c, &remote)
 

@@ -5,7 +5,7 @@ report that travels from one to the other has its SSRCs, its timestamp and the s
 reports on moved accordingly.
 """
 
-from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from media.rtp cimport read16, read32, write32
 
@@ -58,6 +58,25 @@ cdef inline void rtcp_report(uint8_t *block, const RtcpMap *map) noexcept nogil:
         sequence = <uint16_t>(read32(block + 8) - map.sequence_shift)
         highest = map.highest + <int32_t>(<int16_t>(sequence - <uint16_t>map.highest))
         write32(block + 8, highest)
+
+
+cdef inline void rtcp_scale_jitter(
+    uint8_t *p, int32_t size, uint32_t reported, uint32_t up, uint32_t down
+) noexcept nogil:
+    """Give the jitter that a checked compound packet reports of one stream in units of another RTP clock."""
+    cdef int32_t at = 0
+    cdef int32_t length, block, count
+    while at < size:
+        length = 4 * (read16(p + at + 2) + 1)
+        count = p[at] & 0x1F
+        block = at + 8 + (SENDER_INFO if p[at + 1] == RTCP_SR else 0)
+        if p[at + 1] == RTCP_SR or p[at + 1] == RTCP_RR:
+            while count > 0 and block + REPORT_BLOCK <= at + length:
+                if read32(p + block) == reported:
+                    write32(p + block + 12, <uint32_t>(<uint64_t>read32(p + block + 12) * up // down))
+                block += REPORT_BLOCK
+                count -= 1
+        at += length
 
 
 cdef inline int32_t rtcp_translate(uint8_t *p, int32_t size, const RtcpMap *map) noexcept nogil:

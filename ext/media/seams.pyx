@@ -4,7 +4,7 @@ For tests: ten simulated minutes of a track take milliseconds, and what the rela
 with `forkproxy.media.twins`, which says the same in Python. Nothing else uses this module.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -31,6 +31,7 @@ from media.g711 cimport (
     ulaw_linear,
 )
 from media.pace cimport Pace, pace_note, pace_until
+from media.resample cimport MOST_LINEAR, Past, resample, resample_fill
 from media.ring cimport (
     FRAME,
     INBOUND,
@@ -71,6 +72,7 @@ from media.voice cimport (
 )
 
 g711_fill_tables()
+resample_fill()
 
 G711 = {
     "ulaw_linear": [ulaw_linear[code] for code in range(256)],
@@ -191,6 +193,31 @@ cdef class TrackClock:
     @property
     def figures(self):
         return self.c.figures
+
+
+cdef class Resampler:
+    """From one rate to another, packet by packet."""
+
+    cdef Past c
+    cdef int khz
+    cdef int to_khz
+
+    def __cinit__(self, int khz, int to_khz):
+        self.khz = khz
+        self.to_khz = to_khz
+
+    def packet(self, samples):
+        """A packet's samples at the other rate."""
+        cdef int16_t given[MOST_LINEAR]
+        cdef int16_t made[MOST_LINEAR * 6]
+        cdef int32_t count = len(samples)
+        cdef int32_t i
+        if count > MOST_LINEAR:
+            raise ValueError("too long a packet")
+        for i in range(count):
+            given[i] = samples[i]
+        count = resample(&self.c, self.khz, self.to_khz, given, count, made)
+        return [made[i] for i in range(count)]
 
 
 cdef class FrameRing:

@@ -6,7 +6,7 @@ from media.clock cimport clock_push
 from media.codec cimport NO_CODEC, PCMA
 from media.g711 cimport alaw_ulaw, g711_translate, ulaw_alaw
 from media.leg cimport Leg, leg_sendable
-from media.path cimport MOST_PLAYED, leg_encode, leg_send
+from media.path cimport MOST_PLAYED_OCTETS, leg_encode, leg_send, leg_sent_at
 from media.ring cimport OUTBOUND
 from media.rtp cimport RTP_HEADER, rtp_rewrite
 from media.stream cimport NO_SOURCE, SPOKEN, sending_next
@@ -24,7 +24,7 @@ cdef inline void leg_say(
     Leg *leg, Speech *speech, int32_t count, int32_t samples, int64_t now
 ) noexcept nogil:
     """Send `count` octets of speech, filled up to `samples`. On hold, time goes on and nothing is sent."""
-    cdef uint8_t packet[RTP_HEADER + 2 * MOST_PLAYED]
+    cdef uint8_t packet[RTP_HEADER + MOST_PLAYED_OCTETS]
     cdef uint8_t *payload = packet + RTP_HEADER
     cdef uint16_t sequence = speech.sequence
     cdef uint32_t timestamp = speech.timestamp
@@ -44,7 +44,10 @@ cdef inline void leg_say(
     if leg.play_codec == PCMA:
         g711_translate(payload, payload, samples, ulaw_alaw)
     packet[0] = 0x80
-    rtp_rewrite(packet, leg.play_type, marker and not resumed, sequence, timestamp, leg.tx.ssrc)
+    rtp_rewrite(
+        packet, leg.play_type, marker and not resumed, sequence,
+        leg_sent_at(leg, leg.play_codec, timestamp), leg.tx.ssrc,
+    )
     if leg.tapped != NULL:
         clock_push(
             &leg.tapped.tracks[OUTBOUND], 0, sequence, timestamp, payload, samples,

@@ -6,6 +6,7 @@ from libc.stdlib cimport abort
 
 from media.fuzzed cimport fuzzed
 from media.g711 cimport g711_fill_tables
+from media.resample cimport resample_fill
 
 cdef extern from *:
     int FUZZ_TARGET
@@ -13,6 +14,7 @@ cdef extern from *:
 
 cdef public int LLVMFuzzerInitialize(int *argc, char ***argv) noexcept nogil:
     g711_fill_tables()
+    resample_fill()
     return 0
 
 

@@ -19,7 +19,7 @@ TRANSPORTS = ("udp", "tcp")
 LATER = ("tls", "ws", "wss")
 """Transports that SIP has and this version does not."""
 
-CODECS = ("PCMU", "PCMA", "G722", "L16/8000")
+CODECS = ("PCMU", "PCMA", "G722", "L16/8000", "L16/16000", "L16/24000", "L16/48000")
 """What can be offered to a phone that is called, whatever the calling one speaks."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE)

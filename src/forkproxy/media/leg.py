@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from forkproxy.errors import MediaError
 from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
-from forkproxy.media.codecs import CODECS, TRANSCODABLE
+from forkproxy.media.codecs import AUDIO, CODECS, EVENTS, packet_ms
 from forkproxy.media.figures import LegFigures, MaskReport, TapFigures
 from forkproxy.media.speaker import BUFFER_SECONDS, Speaker, SpeakMode
 from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
@@ -167,7 +167,9 @@ class MediaLeg:
         learn_from = [rtp_host] if latch else []
         if latch and signalled_from is not None and _is_private(rtp.host):
             learn_from.append(self._host(signalled_from))
-        play_type = next((number for number, name in codecs.items() if name in TRANSCODABLE), 0)
+        play_type, play_name = next(
+            ((number, name) for number, name in codecs.items() if name in AUDIO), (0, "")
+        )
         if srtp is not None or self._srtp is not None:
             self._set_srtp(srtp)
         self._codecs = dict(codecs)
@@ -182,7 +184,7 @@ class MediaLeg:
             bytes(types),
             play_type,
             types[play_type],
-            ptime if ptime in range(10, 61, 10) else 20,
+            packet_ms(play_name, ptime),
         )
         self._route()
 
@@ -241,7 +243,7 @@ class MediaLeg:
             raise MediaError("there is no audio to play")
         if loops < 0:
             raise MediaError(f"loops: {loops} is negative")
-        if not any(name in TRANSCODABLE for name in self._codecs.values()):
+        if not any(name in AUDIO for name in self._codecs.values()):
             raise MediaError("nothing can be played before a codec has been negotiated")
         return Playback(RelayPlayback(self._core, bytes(audio), loops, on_done))
 
@@ -359,9 +361,9 @@ class MediaLeg:
         return self._closed
 
     def _on_event(self, event: tuple[int, int, int, int]) -> None:
-        kind, what, amount, _ = event
+        kind, what, amount, scale = event
         if kind == _DTMF and self.on_digit is not None:
-            self.on_digit(Digit(f"{DIGITS}!"[what], amount / 8))
+            self.on_digit(Digit(f"{DIGITS}!"[what], amount / 8 / scale))
         elif kind == _INACTIVE and self._on_inactivity is not None:
             self._on_inactivity(amount / 1e9 if what else None)
 
@@ -416,8 +418,8 @@ def _routes(
         candidates = [given[number]] if number in given else []
         candidates += [number] * (theirs.get(number) == name)
         candidates += [other for other, what in theirs.items() if what == name]
-        if name in TRANSCODABLE:
-            candidates += [other for other, what in theirs.items() if what in TRANSCODABLE]
+        for kind in (AUDIO, EVENTS):
+            candidates += [other for other, what in theirs.items() if name in kind and what in kind]
         if candidates and candidates[0] in theirs:
             types[number] = candidates[0]
             codecs[number] = CODECS[theirs[candidates[0]]]
