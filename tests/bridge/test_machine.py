@@ -30,6 +30,11 @@ CONNECT = fa.Connect(
     time_limit=None,
     record=False,
 )
+TALK_SPEC = StreamSpec(
+    StreamTransport.WEBSOCKET, Tracks.INBOUND, name="bot", url="wss://bot.example/", bidirectional=True
+)
+TALK = fa.ConnectStream("bot", TALK_SPEC, None)
+SHORT_TALK = fa.ConnectStream("bot", TALK_SPEC, 60)
 PLAY = fa.Play("play", "hello.wav", 1)
 GATHER = fa.Gather("gather", "menu.wav", 2, timeout=5, finish_on_key="#", number_of_digits=3)
 BARE_GATHER = fa.Gather("gather", None, 1, timeout=5, finish_on_key="", number_of_digits=None)
@@ -339,6 +344,78 @@ def test_the_time_limit_ends_the_conversation() -> None:
     assert script.heard == [fe.ConnectEnded("completed", "CA" + "0" * 32, 60)]
 
 
+def test_a_bot_holds_the_call_alone_and_a_person_takes_over() -> None:
+    machine, script = call(START, TALK, CONNECT, start_wait=0)
+    assert machine.start(0.0) == [do.OpenStream(1, SPEC), do.AnswerCaller(), do.OpenStream(2, TALK_SPEC)]
+    assert (machine.callee, machine.waiting, machine.deadline) == (Callee.NONE, Wait.TALK, None)
+    assert machine.handle(ev.StreamCreated(2, "MZ2"), 0.2) == []
+    assert machine.handle(ev.StreamEnded(1, "MZ1", 31921, "closed"), 5.0) == [  # a fork's end decides nothing
+        do.CloseStream(1, "closed"),
+        do.Report(31921, "stream MZ1 ended: closed", "bot"),
+    ]
+    assert machine.poll(3600.0) == []
+    assert machine.handle(ev.StreamEnded(2, "MZ2", None, "ended"), 10.2) == [
+        do.CloseStream(2, "ended"),
+        do.DialCallee(3, CONNECT),
+    ]
+    assert script.heard == [fe.StreamStarted(""), fe.StreamEnded("MZ2", None, "ended", 10)]
+    assert machine.handle(ev.CalleeProgress(3, 180, "Ringing", False), 11.0) == [do.Ringback(True)]
+
+
+def test_a_bot_that_cannot_be_reached_is_a_result_for_the_flow() -> None:
+    machine, script = call(TALK, CONNECT)
+    machine.start(0.0)
+    assert machine.handle(ev.StreamEnded(1, "MZ1", 31902, "refused"), 3.0) == [
+        do.CloseStream(1, "refused"),
+        do.Report(31902, "stream MZ1 ended: refused", "bot"),
+        do.DialCallee(2, CONNECT),
+    ]
+    assert script.heard == [fe.StreamEnded("MZ1", 31902, "refused", 0)]
+
+
+def test_the_caller_hangs_up_on_a_bot() -> None:
+    machine, script = call(TALK, after_hangup=[TALK])
+    machine.start(0.0)
+    machine.handle(ev.StreamCreated(1, "MZ1"), 1.0)
+    closed, finish = machine.handle(caller_gone(), 8.6)
+    assert closed == do.CloseStream(1, "the caller hung up")
+    assert isinstance(finish, do.Finish)
+    gone, failed = script.heard
+    assert gone == fe.CallerHungUp(None, fe.StreamEnded("MZ1", None, "the caller hung up", 8))
+    assert failed == fe.StreamEnded("", 31900, "the call is over", 0)
+    assert machine.handle(ev.StreamEnded(1, "MZ1", None, "ended"), 8.7) == []
+
+
+def test_the_time_limit_ends_a_bot() -> None:
+    machine, script = call(SHORT_TALK, PLAY)
+    machine.start(0.0)
+    machine.handle(ev.StreamCreated(1, "MZ1"), 1.0)
+    assert machine.deadline == 60.0
+    actions = machine.poll(60.0)
+    assert [type(action) for action in actions] == [do.Report, do.CloseStream, do.PlayPrompt]
+    assert script.heard == [fe.StreamEnded("MZ1", None, "its time limit is over", 59)]
+    assert machine.handle(ev.StreamEnded(1, "MZ1", None, "ended"), 60.1) == []
+    assert machine.waiting is Wait.PLAY
+
+
+def test_a_bots_name_is_unique_too() -> None:
+    other = fa.ConnectStream("bot", SPEC, None)
+    machine, script = call(START, other, start_wait=0)
+    actions = machine.start(0.0)
+    assert sum(isinstance(action, do.OpenStream) for action in actions) == 1
+    assert isinstance(script.heard[1], fe.StreamEnded)
+    assert script.heard[1].code == 31900
+
+
+def test_a_shutdown_ends_a_bot() -> None:
+    machine, _ = call(TALK)
+    machine.start(0.0)
+    assert machine.handle(ev.ShutDown("stopping"), 2.0) == [
+        do.CloseStream(1, "the call ended"),
+        do.HangUpCaller(),
+    ]
+
+
 def test_a_shutdown_refuses_or_hangs_up() -> None:
     ringing, _ = call(CONNECT)
     ringing.start(0.0)
@@ -398,7 +475,9 @@ EVENTS = st.one_of(
     st.builds(ev.AudioLost, st.just("x")),
     st.floats(0.0, 40.0),
 )
-STEPS = st.lists(st.sampled_from([START, STOP, CONNECT, PLAY, GATHER, BARE_GATHER]), max_size=6)
+STEPS = st.lists(
+    st.sampled_from([START, STOP, CONNECT, PLAY, GATHER, BARE_GATHER, TALK, SHORT_TALK]), max_size=6
+)
 
 
 @given(steps=STEPS, after=STEPS, events=st.lists(EVENTS, max_size=30))
@@ -417,6 +496,9 @@ def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any],
         if machine.waiting is Wait.GATHER and machine.deadline is None:  # then the prompt is still playing
             prompts = [a for a in seen if isinstance(a, do.PlayPrompt | do.StopPrompt)]
             assert isinstance(prompts[-1], do.PlayPrompt)
+        if machine.waiting is Wait.TALK:
+            assert machine.callee in (Callee.NONE, Callee.LEAVING)
+            assert "bot" in machine.streams.values()
     # then both legs end, as SIP guarantees, and time passes
     seen += machine.handle(ev.ShutDown("over"), now)
     seen += machine.handle(caller_gone("local"), now)
@@ -431,6 +513,9 @@ def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any],
     closed = [a.stream for a in seen if isinstance(a, do.CloseStream)]
     assert opened == sorted(set(opened))
     assert sorted(closed) == opened
+    talks = [a for a in seen if isinstance(a, do.OpenStream) and a.spec.bidirectional]
+    if talks:
+        assert any(isinstance(a, do.AnswerCaller) for a in seen[: seen.index(talks[0])])
     played = [a.prompt for a in seen if isinstance(a, do.PlayPrompt)]
     stopped = [a.prompt for a in seen if isinstance(a, do.StopPrompt)]
     assert played == list(range(1, len(played) + 1))

@@ -13,8 +13,8 @@ from forkproxy.flow.context import Context
 from forkproxy.flow.execution import REPEAT_LIMIT, STEP_LIMIT, TOO_MANY_REPEATS, TOO_MANY_STEPS
 from forkproxy.flow.liquid import LOOP_LIMIT
 from forkproxy.flow.widgets import KNOWN, RUNNING
-from forkproxy.flow.widgets.fork_stream import PARAMETER_LIMIT
 from forkproxy.flow.widgets.split_based_on import Condition, Operator
+from forkproxy.flow.widgets.streams import PARAMETER_LIMIT
 from tests.flow.conftest import CALL
 
 TEXT = (Path(__file__).parents[2] / "docs" / "flows.md").read_text()
@@ -68,7 +68,7 @@ def test_every_limit() -> None:
 
 
 def test_the_flows_can_be_run(tmp_path: Path) -> None:
-    assert len(FLOWS) == 3
+    assert len(FLOWS) == 4
     for text in FLOWS:
         (tmp_path / "flow.yaml").write_text(text)
         assert check(tmp_path / "flow.yaml") == []

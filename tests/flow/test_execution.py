@@ -14,13 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkproxy.flow import Execution, load
-from forkproxy.flow.actions import Action, Connect, Gather, HangUp, Play, StartStream, StopStream, Warn
+from forkproxy.flow.actions import (
+    Action,
+    Connect,
+    ConnectStream,
+    Gather,
+    HangUp,
+    Play,
+    StartStream,
+    StopStream,
+    Warn,
+)
 from forkproxy.flow.events import (
     CallerHungUp,
     ConnectEnded,
     FlowEvent,
     GatherEnded,
     PlayEnded,
+    StreamEnded,
     StreamFailed,
     StreamStarted,
     StreamStopped,
@@ -288,6 +299,7 @@ states = st.one_of(
     state("fork-stream", st.sampled_from([start_stream, {"stream_action": "stop"}]), "next"),
     state("connect-call-to", WILD.map(lambda to: {"noun": "number", "to": to}), "callCompleted", "hangup"),
     state("connect-call-to", WILD.map(lambda to: {"noun": "number", "to": to}), "callCompleted"),
+    state("connect-stream", WILD.map(lambda url: {"stream_url": f"wss://a/{url}"}), "streamEnded"),
     state("say-play", WILD.map(lambda x: {"play": f"http://a/{x}"}), "audioComplete"),
     state("gather-input-on-call", WILD.map(lambda x: {"play": f"http://a/{x}"}), "keypress", "timeout"),
     state("set-variables", WILD.map(lambda x: {"variables": [{"key": "v", "value": x}]}), "next"),
@@ -298,6 +310,8 @@ EVENTS: list[FlowEvent] = [
     StreamFailed(31902, "refused"),
     StreamStopped(None),
     ConnectEnded("busy", "CA2", 0),
+    StreamEnded("MZ1", None, "ended", 3),
+    StreamEnded("", 31902, "refused", 0),
     PlayEnded(None),
     PlayEnded("cannot be read"),
     GatherEnded("12"),
@@ -309,6 +323,7 @@ OUTCOME: dict[type[Action], FlowEvent] = {
     StartStream: StreamStarted("MZ1"),
     StopStream: StreamStopped("MZ1"),
     Connect: ConnectEnded("completed", "CA2", 3),
+    ConnectStream: StreamEnded("MZ1", None, "ended", 3),
     Play: PlayEnded(None),
     Gather: GatherEnded("1"),
 }

@@ -22,9 +22,9 @@ from forkproxy.connectors import (
     StreamRunner,
     StreamWarning,
 )
-from forkproxy.errors import ConnectorNotFound, MediaError, StreamError, StreamUrlError
+from forkproxy.errors import ConnectorNotFound, InvalidTrack, MediaError, StreamError, StreamUrlError
 from forkproxy.media import MaskReport, MediaLeg, Speaker, Tap
-from forkproxy.model import CallInfo, StreamSpec, StreamTransport
+from forkproxy.model import CallInfo, StreamSpec, StreamTransport, Tracks
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +175,10 @@ class Forks:
         if connector is None:
             known = ", ".join(sorted(self._services.connectors)) or "none"
             raise ConnectorNotFound(f"no connector is named {name!r} (configured: {known})")
+        if spec.bidirectional and spec.tracks is not Tracks.INBOUND:
+            raise InvalidTrack(
+                f"a stream that talks to the caller hears inbound_track only, not {spec.tracks}"
+            )
         if connector.needs_url and not spec.url:
             raise StreamUrlError("the stream has no URL")
         return connector

@@ -3,16 +3,19 @@
 The rules, which everything below serves:
 
 1. The flow runs one widget at a time; the machine is either waiting for that widget's result or over.
-2. The caller is answered when the callee answers, or when the flow plays something or asks for keys; before
-   that every provisional response and the final failure of the last callee travel through to the caller.
+2. The caller is answered when the callee answers, or when the flow plays something, asks for keys or connects
+   a stream; before that every provisional response and the final failure of the last callee travel through to
+   the caller.
 3. The caller's end ends the callee. The callee's end is a result for the flow, which decides what follows.
-4. Streams never decide anything: their creation lets the flow go on, and so does their failure, and so does
-   `start_wait` seconds without either.
+4. Forked streams never decide anything: their creation lets the flow go on, and so does their failure, and so
+   does `start_wait` seconds without either.
 5. The flow's end ends the caller; everything still open is closed; when both legs have ended the call is
    finished, once.
 6. Keys count while the flow asks for them, and only then. The first stops the prompt; the time that the
    caller has for the next begins with the prompt's end and with each key.
-7. A shutdown, and audio that has been missing for too long, end the call at once, past the flow.
+7. A stream that is connected to the caller has the call to itself: there is no callee. It ends by its far
+   end, by its time limit or with the call; unlike others, its end is a result for the flow.
+8. A shutdown, and audio that has been missing for too long, end the call at once, past the flow.
 
 | caller    | may get                                   | leaves by                          |
 |-----------|-------------------------------------------|------------------------------------|
@@ -40,6 +43,7 @@ from forkproxy.bridge import events as ev
 from forkproxy.flow import Execution
 from forkproxy.flow import actions as flow_actions
 from forkproxy.flow import events as flow_events
+from forkproxy.model import StreamSpec
 
 LINGER = 70.0
 """Seconds after which a leg that was hung up is given up for dead; SIP's own timers end it at 32."""
@@ -74,6 +78,7 @@ class Wait(Enum):
     CONNECT = auto()
     PLAY = auto()
     GATHER = auto()
+    TALK = auto()
 
 
 def dial_status(status: int) -> Literal["busy", "no-answer", "failed"]:
@@ -117,6 +122,8 @@ class CallMachine:
         self._leg = 0
         self._leg_sid = ""
         self._stream = 0
+        self._talk = ("", 0.0)
+        """The sid of the stream that the caller talks with, and since when."""
         self._prompt = 0
         self._prompting = False
         self._gather: flow_actions.Gather | None = None
@@ -158,6 +165,8 @@ class CallMachine:
             case ev.StreamCreated():
                 if self.waiting is Wait.STREAM and event.stream == self._stream:
                     self._resume(flow_events.StreamStarted(event.sid), now)
+                elif self.waiting is Wait.TALK and event.stream == self._stream:
+                    self._talk = (event.sid, now)
             case ev.StreamEnded():
                 self._stream_ended(event, now)
             case ev.PlayFinished():
@@ -192,6 +201,9 @@ class CallMachine:
                 self._resume(flow_events.StreamStarted(""), now)
             elif self.waiting is Wait.GATHER:
                 self._gathered(now)
+            elif self.waiting is Wait.TALK:
+                self._report(None, "the time limit of the stream is over")
+                self._resume(self._leave_stream(now, "its time limit is over"), now)
             elif self.callee is Callee.DIALLING:
                 self._failure = (480, "No Answer")
                 self._leave_callee()
@@ -218,6 +230,8 @@ class CallMachine:
                     self._out.append(do.Report(action.code, action.message, action.widget))
                 case flow_actions.StartStream():
                     result = self._start_stream(action, now)
+                case flow_actions.ConnectStream():
+                    result = self._connect_stream(action, now)
                 case flow_actions.StopStream():
                     result = self._stop_stream(action)
                 case flow_actions.Connect():
@@ -233,20 +247,37 @@ class CallMachine:
                 pending += self.execution.handle(result, now + self._epoch)
 
     def _start_stream(self, action: flow_actions.StartStream, now: float) -> flow_events.FlowEvent | None:
-        name = action.spec.name
-        if name is not None and name in self.streams.values():
-            message = f"a stream named {name!r} is already running on this call"
-            self._out.append(do.Report(None, message, action.widget))
-            return flow_events.StreamFailed(31900, message)
-        if self._caller_leaving:
-            return flow_events.StreamFailed(31900, "the call is over")
-        self._stream = self._next_key()
-        self.streams[self._stream] = name
-        self._out.append(do.OpenStream(self._stream, action.spec))
+        problem = self._no_stream(action.spec.name, action.widget)
+        if problem is not None:
+            return flow_events.StreamFailed(31900, problem)
+        self._open_stream(action.spec)
         if self._start_wait <= 0:
             return flow_events.StreamStarted("")
         self.waiting, self._deadline = Wait.STREAM, now + self._start_wait
         return None
+
+    def _connect_stream(self, action: flow_actions.ConnectStream, now: float) -> flow_events.FlowEvent | None:
+        problem = self._no_stream(action.spec.name, action.widget)
+        if problem is not None:
+            return flow_events.StreamEnded("", 31900, problem, 0)
+        self._answer_caller()
+        self._open_stream(action.spec)
+        self.waiting, self._talk = Wait.TALK, ("", now)
+        self._deadline = now + action.time_limit if action.time_limit else None
+        return None
+
+    def _no_stream(self, name: str | None, widget: str) -> str | None:
+        """What keeps a stream from being opened, if anything does."""
+        if name is not None and name in self.streams.values():
+            message = f"a stream named {name!r} is already running on this call"
+            self._out.append(do.Report(None, message, widget))
+            return message
+        return "the call is over" if self._caller_leaving else None
+
+    def _open_stream(self, spec: StreamSpec) -> None:
+        self._stream = self._next_key()
+        self.streams[self._stream] = spec.name
+        self._out.append(do.OpenStream(self._stream, spec))
 
     def _stop_stream(self, action: flow_actions.StopStream) -> flow_events.FlowEvent:
         """Without a name every stream of the call stops: the one meaning that leaves nothing running."""
@@ -342,11 +373,13 @@ class CallMachine:
             self._reason or f"the caller ended the call ({event.status} {event.reason}, by {event.by})"
         )
         dialled = self._dialled(now)
+        talked = self._leave_stream(now, "the caller hung up") if self.waiting is Wait.TALK else None
         self._leave_callee()
         waited = self.waiting is not Wait.NOTHING
         self._wait_no_more()
         if waited:
-            self._run_flow(self.execution.handle(flow_events.CallerHungUp(dialled), now + self._epoch), now)
+            gone = flow_events.CallerHungUp(dialled, talked)
+            self._run_flow(self.execution.handle(gone, now + self._epoch), now)
 
     def _dialled(self, now: float) -> flow_events.ConnectEnded | None:
         """What became of the callee, for the flow's `hangup` branch."""
@@ -414,6 +447,17 @@ class CallMachine:
             self._report(event.code, f"stream {event.sid} ended: {event.message}")
         if self.waiting is Wait.STREAM and event.stream == self._stream:
             self._resume(flow_events.StreamFailed(event.code or 31900, event.message), now)
+        elif self.waiting is Wait.TALK and event.stream == self._stream:
+            self._resume(self._talked(event.sid, event.code, event.message, now), now)
+
+    def _leave_stream(self, now: float, reason: str) -> flow_events.StreamEnded:
+        """End the stream that the caller talks with."""
+        self._close_stream(self._stream, reason)
+        return self._talked(self._talk[0], None, reason, now)
+
+    def _talked(self, sid: str, code: int | None, message: str, now: float) -> flow_events.StreamEnded:
+        connected, since = self._talk
+        return flow_events.StreamEnded(sid, code, message, round(now - since) if connected else 0)
 
     def _close_stream(self, key: int, reason: str) -> None:
         del self.streams[key]

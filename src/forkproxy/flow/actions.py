@@ -1,8 +1,9 @@
 """What a running flow asks for.
 
 `Execution.start` and `Execution.handle` return a list of these. At most one of `StartStream`, `StopStream`,
-`Connect`, `Play` and `Gather` is in it, as the last: the flow waits until it is told the outcome by the event
-named at the action. `Warn` may stand before. `HangUp` is the very last action of every execution.
+`Connect`, `ConnectStream`, `Play` and `Gather` is in it, as the last: the flow waits until it is told the
+outcome by the event named at the action. `Warn` may stand before. `HangUp` is the very last action of every
+execution.
 """
 
 from __future__ import annotations
@@ -29,6 +30,17 @@ class StopStream:
     widget: str
     name: str | None
     """The name that the stream was started with; None: every stream of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectStream:
+    """Let a stream's far end talk with the caller, alone. Answered by `StreamEnded` when that is over."""
+
+    widget: str
+    spec: StreamSpec
+    """A bidirectional one."""
+    time_limit: int | None
+    """Seconds that it may last; None: no limit of the flow's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +112,5 @@ class Warn:
     widget: str
 
 
-Action = StartStream | StopStream | Connect | Play | Gather | HangUp | Warn
-WaitingAction = StartStream | StopStream | Connect | Play | Gather
+Action = StartStream | StopStream | Connect | ConnectStream | Play | Gather | HangUp | Warn
+WaitingAction = StartStream | StopStream | Connect | ConnectStream | Play | Gather

@@ -36,6 +36,19 @@ class StreamStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The stream that talked with the caller has ended, or never came to be."""
+
+    stream_sid: str
+    """Empty when there was none."""
+    code: int | None
+    """Twilio's 319xx when it failed; None: its far end has closed it, or its time was over."""
+    message: str
+    duration: int
+    """Seconds between its connection and its end; 0 if it was not connected."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectEnded:
     """The dialled leg has ended, or never came to be; the caller is still there."""
 
@@ -66,8 +79,17 @@ class CallerHungUp:
     """The caller has gone. While a call was being connected, `dialled` may say how that leg ended."""
 
     dialled: ConnectEnded | None = None
+    stream: StreamEnded | None = None
+    """The stream that the caller was talking with."""
 
 
 FlowEvent = (
-    StreamStarted | StreamFailed | StreamStopped | ConnectEnded | PlayEnded | GatherEnded | CallerHungUp
+    StreamStarted
+    | StreamFailed
+    | StreamStopped
+    | StreamEnded
+    | ConnectEnded
+    | PlayEnded
+    | GatherEnded
+    | CallerHungUp
 )

@@ -5,7 +5,8 @@ The rules:
 1. A flow waits at one widget at a time; what does not wait (splits, variables) runs through at once.
 2. Where a branch ends, the flow ends: `HangUp` is the last action, and there is exactly one.
 3. When the caller hangs up, the flow ends, unless the widget that waits has a transition for it ('hangup' of
-   Connect Call To). The rest of the flow then runs without a caller: what needs one fails at once.
+   Connect Call To and Connect Stream). The rest of the flow then runs without a caller: what needs one fails
+   at once.
 4. A flow takes 1,000 steps at most (81000), and no widget 11 times in a row (81001); the limits are Studio's.
 5. Nothing that a flow says makes this raise.
 """
@@ -15,9 +16,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from forkproxy.flow.actions import Action, Connect, Gather, HangUp, Play, StartStream, WaitingAction, Warn
+from forkproxy.flow.actions import (
+    Action,
+    Connect,
+    ConnectStream,
+    Gather,
+    HangUp,
+    Play,
+    StartStream,
+    WaitingAction,
+    Warn,
+)
 from forkproxy.flow.context import Context
-from forkproxy.flow.events import CallerHungUp, ConnectEnded, FlowEvent, GatherEnded, PlayEnded, StreamFailed
+from forkproxy.flow.events import (
+    CallerHungUp,
+    ConnectEnded,
+    FlowEvent,
+    GatherEnded,
+    PlayEnded,
+    StreamEnded,
+    StreamFailed,
+)
 from forkproxy.flow.loader import Flow
 from forkproxy.flow.widgets.base import Goto, Step, Widget
 from forkproxy.model import CallInfo
@@ -133,6 +152,9 @@ class Execution:
         match action:
             case StartStream():
                 failure = StreamFailed(31900, "the stream was not started: the caller has hung up")
+            case ConnectStream():
+                step.warn(None, "no stream is connected: the caller has hung up")
+                failure = StreamEnded("", 31900, "the stream was not started: the caller has hung up", 0)
             case Connect():
                 step.warn(None, "nobody is dialled: the caller has hung up")
                 failure = ConnectEnded("failed", "", 0)

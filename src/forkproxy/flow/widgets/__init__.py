@@ -1,4 +1,4 @@
-"""The widgets of Studio: those that run, and those that are known.
+"""The widgets of Studio, and one of our own: those that run, and those that are known.
 
 To make another one run: a module here with its class (see `base`), and its name in `RUNNING`.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from forkproxy.flow.widgets.base import Widget
 from forkproxy.flow.widgets.connect_call_to import ConnectCallTo
+from forkproxy.flow.widgets.connect_stream import ConnectStream
 from forkproxy.flow.widgets.fork_stream import ForkStream
 from forkproxy.flow.widgets.gather_input import GatherInput
 from forkproxy.flow.widgets.known import INVENTED, KNOWN
@@ -20,7 +21,16 @@ from forkproxy.flow.widgets.trigger import Trigger
 
 RUNNING: Mapping[str, type[Widget[Any]]] = {
     widget.type_name: widget
-    for widget in (Trigger, ForkStream, ConnectCallTo, SplitBasedOn, SetVariables, SayPlay, GatherInput)
+    for widget in (
+        Trigger,
+        ForkStream,
+        ConnectCallTo,
+        ConnectStream,
+        SplitBasedOn,
+        SetVariables,
+        SayPlay,
+        GatherInput,
+    )
 }
 """The widgets that run, by type."""
 

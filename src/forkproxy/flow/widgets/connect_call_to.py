@@ -12,9 +12,8 @@ from forkproxy.flow.definition import Properties
 from forkproxy.flow.events import CallerHungUp, ConnectEnded, FlowEvent
 from forkproxy.flow.liquid import Template
 from forkproxy.flow.widgets.base import EMPTY, Goto, Site, Step, Widget
+from forkproxy.flow.widgets.limits import check_time_limit, time_limit
 
-LONGEST_CALL = 24 * 60 * 60
-"""Seconds: Twilio's longest time limit."""
 _PUNCTUATION = re.compile(r"[\s().\-]")
 _NUMBER = re.compile(r"\+?[0-9*#]+")
 _ENDPOINT = re.compile(r"sips?:\S+|[^\s:@]+@[^\s@]+|[^\s:@]+(:[0-9]+)?", re.IGNORECASE)
@@ -63,11 +62,7 @@ class ConnectCallTo(Widget[ConnectCallToProperties]):
             site.not_yet(
                 f"'{given.noun}' is a destination that forkproxy does not dial yet", "properties", "noun"
             )
-        if given.time_limit.literal and given.time_limit.source.strip():
-            limit = given.time_limit.source.strip()
-            if not (limit.isdecimal() and 1 <= int(limit[:9]) <= LONGEST_CALL):
-                message = f"must be a number of seconds from 1 to {LONGEST_CALL}, as a string"
-                site.error(message, "properties", "time_limit")
+        check_time_limit(site, given.time_limit)
         if given.record:
             site.warning(
                 "is true, but forkproxy does not record calls: fork the stream", "properties", "record"
@@ -113,18 +108,9 @@ class ConnectCallTo(Widget[ConnectCallToProperties]):
             password=step.text(given.sip_password, "sip_password"),
             caller_id=step.text(given.caller_id, "caller_id"),
             timeout=given.timeout,
-            time_limit=self._time_limit(step),
+            time_limit=time_limit(step, given.time_limit, "the call"),
             record=given.record,
         )
-
-    def _time_limit(self, step: Step) -> int | None:
-        text = step.text(self.properties.time_limit, "time_limit")
-        if text is None:
-            return None
-        if text.isdecimal() and text.isascii() and 1 <= int(text[:9]) <= LONGEST_CALL:
-            return int(text)
-        step.warn(None, f"time_limit came out as '{text[:40]}', not as seconds: the call has no limit")
-        return None
 
     def resume(self, step: Step, event: FlowEvent) -> Goto | None:
         return self._ended(step, event, "callCompleted") if isinstance(event, ConnectEnded) else None

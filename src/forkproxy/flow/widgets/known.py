@@ -58,6 +58,8 @@ INVENTED: Mapping[str, str] = {
     "stop-stream": _STREAM,
     "media-stream": _STREAM,
     "stream": _STREAM,
+    "connect-media-stream": "a server that talks with the caller is connected by 'connect-stream'",
+    "bidirectional-stream": "a server that talks with the caller is connected by 'connect-stream'",
     "http-request": "the type is 'make-http-request'",
     "make-http-request-v2": "the type is 'make-http-request'",
     "function": "the type is 'run-function'",
