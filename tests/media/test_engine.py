@@ -212,7 +212,7 @@ async def test_several_taps_hear_the_same_and_one_that_fails_hurts_nobody(
         [each.payload for each in heard if each.track is Track.INBOUND and each.flags & FrameFlag.RECEIVED]
         for heard in (first, second)
     ]
-    # A machine that is busy with other tests may send some too late to be heard; both taps miss the same then.
+    # A machine that is busy with other tests may send some too late to be heard; both miss the same then.
     assert said[0] == said[1] == [frame(n) for n in range(20) if frame(n) in said[0]]
     assert len(said[0]) > 10
     assert engine.counters()["callback_errors"] > 0
