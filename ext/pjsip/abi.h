@@ -463,7 +463,12 @@ typedef struct pjsip_cfg_t {
 } pjsip_cfg_t;
 
 enum { PJSIP_ROLE_UAC, PJSIP_ROLE_UAS };
-enum { PJSIP_TSX_STATE_PROCEEDING = 3 };
+enum {
+    PJSIP_TSX_STATE_PROCEEDING = 3,
+    PJSIP_TSX_STATE_COMPLETED,
+    PJSIP_TSX_STATE_CONFIRMED,
+    PJSIP_TSX_STATE_TERMINATED,
+};
 
 typedef struct pjsip_transaction {
     FP_SKIP(80);
@@ -552,7 +557,13 @@ enum { PJSIP_INV_SUPPORT_100REL = 1, PJSIP_INV_SUPPORT_TIMER = 2, PJSIP_INV_REQU
 
 typedef struct pjmedia_sdp_session pjmedia_sdp_session;
 typedef struct pjmedia_sdp_neg pjmedia_sdp_neg;
-enum { PJMEDIA_SDP_NEG_STATE_NULL, PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER, PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER };
+enum {
+    PJMEDIA_SDP_NEG_STATE_NULL,
+    PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER,
+    PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER,
+    PJMEDIA_SDP_NEG_STATE_WAIT_NEGO,
+    PJMEDIA_SDP_NEG_STATE_DONE,
+};
 
 typedef struct pjsip_inv_session {
     FP_SKIP(32);
@@ -588,7 +599,10 @@ typedef struct pjsip_inv_callback {
     void (*on_tsx_state_changed)(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event);
     void *on_rx_offer; /* the older form */
     void (*on_rx_offer2)(pjsip_inv_session *inv, pjsip_inv_on_rx_offer_cb_param *offer);
-    void *on_rx_reinvite, *on_create_offer, *on_media_update;
+    pj_status_t (*on_rx_reinvite)(
+        pjsip_inv_session *inv, const pjmedia_sdp_session *offer, pjsip_rx_data *rdata);
+    void *on_create_offer;
+    void (*on_media_update)(pjsip_inv_session *inv, pj_status_t status);
     void (*on_send_ack)(pjsip_inv_session *inv, pjsip_rx_data *rdata);
     void *on_redirected;
 } pjsip_inv_callback;

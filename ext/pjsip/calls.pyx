@@ -199,9 +199,15 @@ cdef class InviteCalls(Calls):
             refuse(rdata, 481)
             return False
         if method.id == PJSIP_ACK_METHOD:
+            if session.bargained:
+                the_engine.deferred.append(session)  # it may lack the answer
             return session.inv.state >= PJSIP_INV_STATE_EARLY
         if session.inv.state < PJSIP_INV_STATE_EARLY:
             refuse(rdata, 481)
+            return False
+        if method.id == PJSIP_INVITE_METHOD and session.inv.state < PJSIP_INV_STATE_CONFIRMED and (
+                not is_known(rdata)):
+            refuse(rdata, 491)  # RFC 5407, 3.1.5: an offer before our 200 is acknowledged
             return False
         if is_method(method, b"UPDATE", 6) and session.inv.neg == NULL:
             refuse(rdata, 491)

@@ -120,18 +120,24 @@
       (pjsip_inv_session *inv, int status, const pj_str_t *reason, const pjmedia_sdp_session *sdp, \
        pjsip_tx_data **tdata)) \
     F(pj_status_t, pjsip_inv_invite, (pjsip_inv_session *inv, pjsip_tx_data **tdata)) \
+    F(pj_status_t, pjsip_inv_reinvite, \
+      (pjsip_inv_session *inv, const pj_str_t *contact, const pjmedia_sdp_session *offer, \
+       pjsip_tx_data **tdata)) \
+    F(pj_status_t, pjsip_inv_cancel_reinvite, (pjsip_inv_session *inv, pjsip_tx_data **tdata)) \
     F(pj_status_t, pjsip_inv_create_ack, (pjsip_inv_session *inv, int cseq, pjsip_tx_data **tdata)) \
     F(pj_status_t, pjsip_inv_send_msg, (pjsip_inv_session *inv, pjsip_tx_data *tdata)) \
     F(pj_status_t, pjsip_inv_end_session, \
       (pjsip_inv_session *inv, int status, const pj_str_t *reason, pjsip_tx_data **tdata)) \
     F(pj_status_t, pjsip_inv_terminate, (pjsip_inv_session *inv, int status, pj_bool_t notify)) \
     F(pj_status_t, pjsip_inv_set_sdp_answer, (pjsip_inv_session *inv, const pjmedia_sdp_session *sdp)) \
+    F(pj_status_t, pjsip_inv_set_local_sdp, (pjsip_inv_session *inv, const pjmedia_sdp_session *sdp)) \
     F(pj_status_t, pjsip_timer_init_session, (pjsip_inv_session *inv, const void *setting)) \
     /* session descriptions: only our own constant one (see PLACEHOLDER in engine.pyx) */ \
     F(pj_status_t, pjmedia_sdp_parse, \
       (pj_pool_t *pool, char *buffer, size_t length, pjmedia_sdp_session **sdp)) \
     F(pj_status_t, pjmedia_sdp_validate2, (const pjmedia_sdp_session *sdp, pj_bool_t strict)) \
-    F(int, pjmedia_sdp_neg_get_state, (pjmedia_sdp_neg *negotiator))
+    F(int, pjmedia_sdp_neg_get_state, (pjmedia_sdp_neg *negotiator)) \
+    F(pj_status_t, pjmedia_sdp_neg_cancel_offer, (pjmedia_sdp_neg *negotiator))
 
 #define FP_MEMBER(result, name, arguments) result(*name) arguments;
 static struct {

@@ -19,10 +19,13 @@ cdef extern from "abi.h":
         PJSIP_TP_DIR_OUTGOING, PJSIP_TP_DIR_INCOMING, PJSIP_TP_STATE_DISCONNECTED
         PJSIP_TPSELECTOR_TRANSPORT, PJSIP_TPSELECTOR_LISTENER, PJSIP_MOD_PRIORITY_TSX_LAYER
         PJSIP_MOD_PRIORITY_APPLICATION, PJSIP_ROLE_UAC, PJSIP_ROLE_UAS, PJSIP_TSX_STATE_PROCEEDING
-        PJSIP_EVENT_RX_MSG, PJSIP_EVENT_TRANSPORT_ERROR, PJSIP_EVENT_TSX_STATE, PJSIP_EVENT_USER
+        PJSIP_EVENT_TIMER, PJSIP_EVENT_RX_MSG, PJSIP_EVENT_TRANSPORT_ERROR, PJSIP_EVENT_TSX_STATE
+        PJSIP_EVENT_USER
         PJSIP_CRED_DATA_PLAIN_PASSWD, PJSIP_INV_STATE_NULL, PJSIP_INV_STATE_EARLY
         PJSIP_INV_STATE_CONNECTING, PJSIP_INV_STATE_CONFIRMED, PJSIP_INV_STATE_DISCONNECTED
         PJSIP_INV_SUPPORT_100REL, PJSIP_INV_SUPPORT_TIMER, PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER
+        PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER, PJMEDIA_SDP_NEG_STATE_WAIT_NEGO, PJMEDIA_SDP_NEG_STATE_DONE
+        PJSIP_TSX_STATE_COMPLETED, PJSIP_TSX_STATE_TERMINATED
 
     ctypedef int pj_status_t
     ctypedef int pj_bool_t
@@ -392,6 +395,7 @@ cdef extern from "abi.h":
 
     ctypedef struct pjsip_inv_on_rx_offer_cb_param:
         const pjmedia_sdp_session *offer
+        const pjsip_rx_data *rdata
 
     ctypedef struct pjsip_inv_callback:
         void (*on_state_changed)(pjsip_inv_session *inv, pjsip_event *event) noexcept
@@ -399,6 +403,9 @@ cdef extern from "abi.h":
         void (*on_tsx_state_changed)(
             pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event) noexcept
         void (*on_rx_offer2)(pjsip_inv_session *inv, pjsip_inv_on_rx_offer_cb_param *offer) noexcept
+        pj_status_t (*on_rx_reinvite)(
+            pjsip_inv_session *inv, const pjmedia_sdp_session *offer, pjsip_rx_data *rdata) noexcept
+        void (*on_media_update)(pjsip_inv_session *inv, pj_status_t status) noexcept
         void (*on_send_ack)(pjsip_inv_session *inv, pjsip_rx_data *rdata) noexcept
 
 cdef extern from "functions.h":
@@ -526,6 +533,11 @@ cdef extern from "functions.h":
         pjsip_inv_session *inv, int status, const pj_str_t *reason, const pjmedia_sdp_session *sdp,
         pjsip_tx_data **tdata)
     pj_status_t pjsip_inv_invite "pj.pjsip_inv_invite" (pjsip_inv_session *inv, pjsip_tx_data **tdata)
+    pj_status_t pjsip_inv_reinvite "pj.pjsip_inv_reinvite" (
+        pjsip_inv_session *inv, const pj_str_t *contact, const pjmedia_sdp_session *offer,
+        pjsip_tx_data **tdata)
+    pj_status_t pjsip_inv_cancel_reinvite "pj.pjsip_inv_cancel_reinvite" (
+        pjsip_inv_session *inv, pjsip_tx_data **tdata)
     pj_status_t pjsip_inv_create_ack "pj.pjsip_inv_create_ack" (
         pjsip_inv_session *inv, int cseq, pjsip_tx_data **tdata)
     pj_status_t pjsip_inv_send_msg "pj.pjsip_inv_send_msg" (pjsip_inv_session *inv, pjsip_tx_data *tdata)
@@ -535,6 +547,8 @@ cdef extern from "functions.h":
         pjsip_inv_session *inv, int status, pj_bool_t notify)
     pj_status_t pjsip_inv_set_sdp_answer "pj.pjsip_inv_set_sdp_answer" (
         pjsip_inv_session *inv, const pjmedia_sdp_session *sdp)
+    pj_status_t pjsip_inv_set_local_sdp "pj.pjsip_inv_set_local_sdp" (
+        pjsip_inv_session *inv, const pjmedia_sdp_session *sdp)
     pj_status_t pjsip_timer_init_session "pj.pjsip_timer_init_session" (
         pjsip_inv_session *inv, const void *setting)
     pj_status_t pjmedia_sdp_parse "pj.pjmedia_sdp_parse" (
@@ -542,6 +556,7 @@ cdef extern from "functions.h":
     pj_status_t pjmedia_sdp_validate2 "pj.pjmedia_sdp_validate2" (
         const pjmedia_sdp_session *sdp, pj_bool_t strict)
     int pjmedia_sdp_neg_get_state "pj.pjmedia_sdp_neg_get_state" (pjmedia_sdp_neg *negotiator)
+    pj_status_t pjmedia_sdp_neg_cancel_offer "pj.pjmedia_sdp_neg_cancel_offer" (pjmedia_sdp_neg *negotiator)
 
 cdef extern from "network.h":
     int fp_address(pj_sockaddr *address, const char *host, int port)

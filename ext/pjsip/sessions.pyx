@@ -17,6 +17,10 @@ EVENT_INVITE = INVITE
 EVENT_PROGRESS = PROGRESS
 EVENT_ANSWERED = ANSWERED
 EVENT_CONFIRMED = CONFIRMED
+EVENT_REOFFERED = REOFFERED
+EVENT_REANSWERED = REANSWERED
+EVENT_REFUSED = REFUSED
+EVENT_WITHDRAWN = WITHDRAWN
 EVENT_ENDED = ENDED
 
 cdef enum:
@@ -89,12 +93,107 @@ cdef class Session:
             text = borrow(reason)
             phrase = &text
         self.bind()
+        self.unask()
         check(pjsip_inv_end_session(self.inv, status, phrase, &tdata), "end a call")
         if tdata != NULL:
             if tdata.msg.type == PJSIP_RESPONSE_MSG:
                 add_headers(tdata, headers)
             self.send(tdata)
         the_engine.settle()
+
+    # -- changing what was agreed on ------------------------------------------------------------------------
+
+    def accept_reoffer(self, bytes sdp not None):
+        """200 to the peer's re-INVITE: `sdp` answers its offer, or is the offer that it asked for."""
+        cdef pjsip_tx_data *tdata = NULL
+        cdef pjmedia_sdp_session *session = NULL
+        if not self.can_reanswer():
+            return
+        self.asked = False
+        if self.asked_sdp is None:
+            check(pjsip_inv_set_local_sdp(self.inv, the_engine.placeholder), "offer")
+            self.bargained, self.standing = True, self.local_sdp
+        else:
+            session = the_engine.placeholder
+            self.remote_sdp = self.asked_sdp
+        self.local_sdp = sdp
+        check(pjsip_inv_answer(self.inv, 200, NULL, session, &tdata), "answer a re-INVITE")
+        self.send(tdata)
+        the_engine.settle()
+
+    def refuse_reoffer(self, int status, bytes reason=None, headers=()):
+        """A failure for the peer's re-INVITE: all stays as it was."""
+        cdef pjsip_tx_data *tdata = NULL
+        cdef pj_str_t text
+        cdef pj_str_t *phrase = NULL
+        if not self.can_reanswer():
+            return
+        self.asked = False
+        if reason is not None:
+            text = borrow(reason)
+            phrase = &text
+        check(pjsip_inv_answer(self.inv, status, phrase, NULL, &tdata), "refuse a re-INVITE")
+        add_headers(tdata, headers)
+        self.send(tdata)
+        self.drop_offer()
+        the_engine.settle()
+
+    cdef bint can_reanswer(self) noexcept:
+        return (self.inv != NULL and self.asked and self.inv.state == PJSIP_INV_STATE_CONFIRMED
+                and self.inv.invite_tsx != NULL and self.inv.invite_tsx.role == PJSIP_ROLE_UAS
+                and self.inv.invite_tsx.state == PJSIP_TSX_STATE_PROCEEDING and self.inv.last_answer != NULL)
+
+    @property
+    def idle(self):
+        """Whether reoffer() can be called: the call is up, and nothing is being negotiated."""
+        return (self.inv != NULL and not self.closing and self.inv.state == PJSIP_INV_STATE_CONFIRMED
+                and self.inv.invite_tsx == NULL and self.inv.neg != NULL
+                and pjmedia_sdp_neg_get_state(self.inv.neg) == PJMEDIA_SDP_NEG_STATE_DONE)
+
+    def reoffer(self, bytes sdp not None):
+        """A re-INVITE with `sdp`; EVENT_REANSWERED or EVENT_REFUSED follows. False: not now (see `idle`)."""
+        cdef pjsip_tx_data *tdata = NULL
+        if not self.idle:
+            return False
+        self.bind()
+        the_engine.stir()
+        check(pjsip_inv_reinvite(self.inv, NULL, the_engine.placeholder, &tdata), "create a re-INVITE")
+        self.asking, self.standing, self.local_sdp = True, self.local_sdp, sdp
+        add_headers(tdata, ((b"User-Agent", self.agent.product),))
+        self.send(tdata)
+        the_engine.settle()
+        return True
+
+    def withdraw_reoffer(self):
+        """CANCEL our re-INVITE; EVENT_REFUSED follows, or EVENT_REANSWERED if the answer was on its way."""
+        cdef pjsip_tx_data *tdata = NULL
+        if (self.inv == NULL or not self.asking or self.inv.invite_tsx == NULL
+                or self.inv.invite_tsx.role != PJSIP_ROLE_UAC
+                or self.inv.invite_tsx.state > PJSIP_TSX_STATE_PROCEEDING
+                or self.inv.state != PJSIP_INV_STATE_CONFIRMED):
+            return
+        if pjsip_inv_cancel_reinvite(self.inv, &tdata) == PJ_SUCCESS and tdata != NULL:
+            self.send(tdata)
+        the_engine.settle()
+
+    cdef void drop_offer(self) noexcept:
+        """PJSIP forgets the offer of a re-INVITE that failed in a way that it has no eye for."""
+        cdef int state
+        if self.inv == NULL or self.inv.neg == NULL:
+            return
+        state = pjmedia_sdp_neg_get_state(self.inv.neg)
+        if state == PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER or state == PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER:
+            pjmedia_sdp_neg_cancel_offer(self.inv.neg)
+
+    cdef void unask(self) noexcept:
+        """The session is over while a re-INVITE of the peer's waits: it gets its final response."""
+        cdef pjsip_tx_data *tdata = NULL
+        if (self.asked and self.inv.invite_tsx != NULL and self.inv.invite_tsx.role == PJSIP_ROLE_UAS
+                and self.inv.invite_tsx.state == PJSIP_TSX_STATE_PROCEEDING
+                and self.inv.last_answer != NULL):
+            self.asked = False
+            if pjsip_inv_answer(self.inv, 487, NULL, NULL, &tdata) == PJ_SUCCESS:
+                pjsip_inv_send_msg(self.inv, tdata)
 
     cdef int say_bye(self, int status) except -1:
         """A BYE that nobody asked for now: the peer's own fault, or its 200 crossed our CANCEL."""
@@ -157,8 +256,16 @@ cdef class Session:
             self.say_bye(487)  # the 200 crossed our CANCEL
         elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.remote_sdp is None:
             self.say_bye(NO_ANSWER)
+        elif self.inv.state == PJSIP_INV_STATE_CONFIRMED and self.unacknowledged:
+            self.unacknowledged = False
+            self.say_bye(408)  # RFC 3261 14.2: nobody acknowledged the 200 to a re-INVITE
         else:
             self.bind()
+        if self.bargained and self.inv != NULL and self.inv.invite_tsx == NULL:
+            self.bargained = False  # the ACK is there, and had no answer
+            self.local_sdp = self.standing
+            self.drop_offer()
+            self.emit(REFUSED, 488, "No answer in the ACK")
 
     cdef void adopt(self, Transport transport):
         """The peer speaks to us by this connection: it is kept open for the call, and used."""
@@ -273,6 +380,7 @@ cdef void on_state(pjsip_inv_session *inv, pjsip_event *event) noexcept:
             session.emit(ANSWERED, session.answered, session.answer_reason, session.answer_sdp)
             session.answered = 0
     elif inv.state == PJSIP_INV_STATE_DISCONNECTED:
+        session.unask()
         session.emit(ENDED, inv.cause, to_str(&inv.cause_text), ended_by(session, event))
         session.detach()
 
@@ -308,6 +416,10 @@ cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_eve
         return
     if rdata != NULL:
         session.adopt(the_engine.via)
+    if inv.state == PJSIP_INV_STATE_CONFIRMED:
+        if tsx.method.id == PJSIP_INVITE_METHOD:
+            on_reinvite_state(session, tsx, event, rdata)
+        return
     if inv.role == PJSIP_ROLE_UAS and tsx.method.id == PJSIP_CANCEL_METHOD:
         session.cancelled = True
     if inv.role != PJSIP_ROLE_UAC or tsx.method.id != PJSIP_INVITE_METHOD:
@@ -322,17 +434,92 @@ cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_eve
                      to_str(&rdata.msg_info.msg.line.status.reason), sdp)
 
 
+cdef void on_reinvite_state(
+        Session session, pjsip_transaction *tsx, pjsip_event *event, pjsip_rx_data *rdata) noexcept:
+    """What becomes of a re-INVITE, the peer's or ours."""
+    cdef bytes sdp
+    if tsx.role == PJSIP_ROLE_UAS:
+        if session.asked and tsx == session.inv.invite_tsx and tsx.status_code >= 300:
+            session.asked = False  # a CANCEL of the peer's: PJSIP has answered 487
+            session.drop_offer()
+            session.emit(WITHDRAWN)
+        elif (tsx.state == PJSIP_TSX_STATE_TERMINATED and event.type == PJSIP_EVENT_TSX_STATE
+              and event.body.tsx_state.type == PJSIP_EVENT_TIMER and tsx.status_code == 408):
+            session.unacknowledged = True
+            the_engine.deferred.append(session)
+        return
+    if tsx.state < PJSIP_TSX_STATE_COMPLETED or tsx.status_code < 200:
+        return
+    if tsx.status_code < 300:
+        if rdata == NULL:
+            return
+        sdp = the_engine.take_body()
+        if session.asking:
+            session.asking = False
+            session.remote_sdp = sdp or session.remote_sdp
+            session.emit(REANSWERED, tsx.status_code, to_str(&tsx.status_text), sdp)
+        elif sdp is not None and not is_unchanged(session.remote_sdp, sdp):
+            session.remote_sdp = sdp  # the answer to a refresh tells something new
+            session.emit(REANSWERED, tsx.status_code, to_str(&tsx.status_text), sdp)
+    elif session.inv.invite_tsx == NULL or session.inv.invite_tsx == tsx:  # it is not being repeated
+        session.drop_offer()
+        if session.asking:
+            session.asking = False
+            session.local_sdp = session.standing
+            session.emit(REFUSED, tsx.status_code, to_str(&tsx.status_text))
+
+
 cdef void on_offer(pjsip_inv_session *inv, pjsip_inv_on_rx_offer_cb_param *offer) noexcept:
-    """An offer within the call: one that changes nothing is accepted, without an answer PJSIP says 488."""
+    """An offer within the call. One that changes nothing is accepted, a re-INVITE's waits for on_reinvite(),
+    and an UPDATE's is answered by the leg at once (RFC 3311, 5.2); without an answer PJSIP says 488."""
     cdef Session session = session_of(inv.dlg)
     cdef bytes sdp = the_engine.take_body()
+    cdef bytes answer
     if session is None or session.local_sdp is None or sdp is None:
         return
     if is_unchanged(session.remote_sdp, sdp):
         pjsip_inv_set_sdp_answer(inv, the_engine.placeholder)
         session.agent.count("refreshed")
-    else:
+        return
+    if (offer.rdata.msg_info.msg.line.req.method.id == PJSIP_INVITE_METHOD or session.closing
+            or session.owner is None):
+        return
+    answer = session.owner.update(sdp)
+    if answer is None:
         session.agent.count("reoffers_refused")
+        return
+    session.remote_sdp, session.local_sdp = sdp, answer
+    pjsip_inv_set_sdp_answer(inv, the_engine.placeholder)
+    session.agent.count("updated")
+
+
+cdef pj_status_t on_reinvite(
+        pjsip_inv_session *inv, const pjmedia_sdp_session *offer, pjsip_rx_data *rdata) noexcept:
+    """A re-INVITE that wants something: the leg answers when it knows. (PJ_SUCCESS: PJSIP waits for that.)"""
+    cdef Session session = session_of(inv.dlg)
+    cdef pjsip_tx_data *tdata = NULL
+    if (session is None or session.inv != inv or session.closing
+            or pjmedia_sdp_neg_get_state(inv.neg) == PJMEDIA_SDP_NEG_STATE_WAIT_NEGO):
+        return PJ_EPENDING
+    if pjsip_inv_initial_answer(inv, rdata, 100, NULL, NULL, &tdata) != PJ_SUCCESS:
+        return PJ_EPENDING
+    session.asked, session.asked_sdp = True, the_engine.take_body() if offer != NULL else None
+    session.send(tdata)
+    session.emit(REOFFERED, 0, "", session.asked_sdp)
+    return PJ_SUCCESS
+
+
+cdef void on_media_update(pjsip_inv_session *inv, pj_status_t status) noexcept:
+    """An offer has been answered: here it is the ACK that answers ours (the others are seen elsewhere)."""
+    cdef Session session = session_of(inv.dlg)
+    cdef bytes sdp
+    if session is None or not session.bargained:
+        return
+    sdp = the_engine.take_body()
+    if sdp is not None:
+        session.bargained = False
+        session.remote_sdp = sdp
+        session.emit(REANSWERED, 200, "", sdp)
 
 
 cdef void on_send_ack(pjsip_inv_session *inv, pjsip_rx_data *rdata) noexcept:
@@ -370,6 +557,8 @@ cdef int register(Engine engine, int index, object compare) except -1:
     callbacks.on_new_session = on_new_session
     callbacks.on_tsx_state_changed = on_tsx_state
     callbacks.on_rx_offer2 = on_offer
+    callbacks.on_rx_reinvite = on_reinvite
+    callbacks.on_media_update = on_media_update
     callbacks.on_send_ack = on_send_ack
     check(pjsip_inv_usage_init(engine.endpt, &callbacks), "start its invite sessions")
     check(pjsip_100rel_init_module(engine.endpt), "start reliable provisional responses")

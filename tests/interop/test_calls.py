@@ -25,6 +25,8 @@ PAIRS = {
     "cancelled": ("uac_cancel", "uas_never"),
     "busy": ("uac_busy", "uas_busy"),
     "early media": ("uac_audio", "uas_early"),
+    "the caller changes the session": ("uac_changes", "uas_changed"),
+    "the callee changes the session": ("uac_changed", "uas_changes"),
 }
 
 

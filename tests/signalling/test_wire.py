@@ -12,7 +12,15 @@ from hashlib import md5
 import pytest
 
 from forkproxy.signalling import OutgoingLeg, sdp
-from forkproxy.signalling.events import Answered, Confirmed, Ended, Progress
+from forkproxy.signalling.events import (
+    Answered,
+    Confirmed,
+    Ended,
+    Progress,
+    Reanswered,
+    Reoffered,
+    ReofferFailed,
+)
 from tests.signalling.support import OFFER, History, Station, answer_to, until
 from tests.support.sip import Call, Message, Phone, audio_sdp, parse
 
@@ -305,28 +313,95 @@ async def within(call: Call, method: str, *, body: bytes = b"", headers: Sequenc
     return finals()[0]
 
 
-async def test_a_refresh_is_answered_and_a_change_is_488(stations: Stations, phones: Phones) -> None:
+async def test_a_refresh_is_answered_here_and_a_change_by_the_application(
+    stations: Stations, phones: Phones
+) -> None:
     bob, carol = await stations(), await phones("carol")
     call, seen = await answered(bob, carol)
+    (leg,) = bob.endpoint._legs.values()
+    hold = GOOD.replace(b"sendrecv", b"sendonly")
     for method in ("INVITE", "UPDATE"):
         same = await within(call, method, body=GOOD.replace(b" 1 IN IP4", b" 2 IN IP4", 1))
         assert same.status == 200
         assert b"m=audio 42000 " in same.body
         if method == "INVITE":
             call._request("ACK", cseq=call.cseq)
-        held = await within(call, method, body=GOOD.replace(b"sendrecv", b"sendonly"))
-        assert held.status == 488
-        if method == "INVITE":
-            call._request("ACK", cseq=call.cseq)
+    assert (await within(call, "UPDATE", body=hold)).status == 488  # nobody answers
+    asked = asyncio.create_task(within(call, "INVITE", body=hold))
+    assert (await seen.first(Reoffered)).sdp == hold
+    leg.refuse_reoffer(488, warning="no")
+    assert (await asked).status == 488
+    leg.on_update = answer_to
+    assert b"recvonly" in (await within(call, "UPDATE", body=hold)).body
     assert (await within(call, "UPDATE")).status == 200
-    empty = await within(call, "INVITE")
-    assert empty.status == 200
-    assert b"m=audio 42000 " in empty.body
-    call._request("ACK", cseq=call.cseq, sdp=GOOD)
-    await asyncio.sleep(0.1)
     figures = bob.endpoint.counters()
-    assert (figures["refreshed"], figures["reoffers_refused"]) == (2, 2)
-    assert seen.names == ["Confirmed"]
+    assert (figures["refreshed"], figures["reoffers_refused"], figures["updated"]) == (2, 2, 1)
+    await call.hang_up()
+
+
+@pytest.mark.parametrize("answer", [True, False])
+async def test_a_reinvite_without_an_offer_is_answered_with_one(
+    stations: Stations, phones: Phones, answer: bool
+) -> None:
+    bob, carol = await stations(), await phones("carol")
+    call, seen = await answered(bob, carol)
+    (leg,) = bob.endpoint._legs.values()
+    asked = asyncio.create_task(within(call, "INVITE"))
+    assert (await seen.first(Reoffered)).sdp is None
+    assert not leg.reoffer(GOOD), "an offer while another is open"
+    leg.accept_reoffer(GOOD)
+    assert b"m=audio " in (await asked).body
+    hold = GOOD.replace(b"sendrecv", b"sendonly")
+    call._request("ACK", cseq=call.cseq, sdp=hold if answer else b"")
+    if answer:
+        assert (await seen.first(Reanswered)).sdp == hold
+    else:
+        assert (await seen.first(ReofferFailed)).status == 488
+    assert leg.idle
+    await call.hang_up()
+
+
+async def test_a_200_to_a_reinvite_that_nobody_acknowledges_ends_the_call(
+    stations: Stations, phones: Phones
+) -> None:
+    bob, carol = await stations(), await phones("carol")
+    call, seen = await answered(bob, carol)
+    (leg,) = bob.endpoint._legs.values()
+    asked = asyncio.create_task(within(call, "INVITE", body=GOOD.replace(b"sendrecv", b"inactive")))
+    await seen.first(Reoffered)
+    leg.accept_reoffer(GOOD)
+    assert (await asked).status == 200
+    await call.request("BYE")
+    await seen.first(Ended)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (488, ()),
+        (491, ()),
+        (401, ('WWW-Authenticate: Digest realm="x", nonce="y"',)),
+        (422, ("Min-SE: 9000",)),
+    ],
+)
+async def test_a_reinvite_of_ours_that_is_refused_leaves_the_session(
+    stations: Stations, phones: Phones, status: int, headers: tuple[str, ...]
+) -> None:
+    bob, carol = await stations(), await phones("carol")
+    call, seen = await answered(bob, carol)
+    (leg,) = bob.endpoint._legs.values()
+    assert leg.reoffer(GOOD)
+    assert not leg.reoffer(GOOD)
+    request = await call.request("INVITE")
+    call.reply(request, status, "No", headers=headers)
+    if status == 422:  # it is repeated with the time that the peer wants
+        request = await call.nth("INVITE", 2)
+        assert request.get("session-expires").startswith("9000")
+        call.reply(request, 200, "OK", sdp=GOOD)
+        assert await seen.first(Reanswered) == Reanswered(GOOD)
+    else:
+        assert (await seen.first(ReofferFailed)).status == status
+    await until(lambda: leg.idle)
     await call.hang_up()
 
 

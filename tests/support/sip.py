@@ -218,6 +218,53 @@ class Call:
 
     # What both do.
 
+    async def reinvite(self, sdp: bytes = b"", *, timeout: float = 10, acknowledge: bool = True) -> Message:
+        """Re-INVITE with `sdp`; its final response, acknowledged."""
+        return await self.change("INVITE", sdp, timeout=timeout, acknowledge=acknowledge)
+
+    async def change(
+        self, method: str, sdp: bytes = b"", *, timeout: float = 10, acknowledge: bool = True,
+        headers: Sequence[str] = (),
+    ) -> Message:  # fmt: skip
+        """A request within the dialog; its final response."""
+        cseq = self.send_in_dialog(method, sdp, headers=headers)
+        final = await self.response_to(cseq, method, timeout=timeout)
+        if method == "INVITE" and acknowledge and final.status < 300:
+            self._request("ACK", cseq=cseq)
+        return final
+
+    def send_in_dialog(
+        self, method: str, sdp: bytes = b"", *, headers: Sequence[str] = (),
+        content_type: str = "application/sdp",
+    ) -> int:  # fmt: skip
+        """Send a request within the dialog; its sequence number."""
+        self.cseq += 1
+        self._request(method, cseq=self.cseq, sdp=sdp, headers=headers, content_type=content_type)
+        return self.cseq
+
+    async def response_to(self, cseq: int, method: str, *, timeout: float = 10) -> Message:
+        """The final response to one of our requests."""
+        wanted = f"{cseq} {method}"
+        while not (
+            found := next((m for m in self.responses if m.status >= 200 and m.get("cseq") == wanted), None)
+        ):
+            await self._until(f"a final response to {wanted}", timeout)
+        return found
+
+    async def nth(self, method: str, number: int, *, timeout: float = 10) -> Message:
+        """The nth different request of that method from the peer, not counting the call's own INVITE."""
+        while True:
+            different = {m.get("cseq"): m for m in reversed(self.requests) if m.method == method}
+            if len(different) >= number:
+                return list(reversed(different.values()))[number - 1]
+            await self._until(f"{method} number {number}", timeout)
+
+    def reply(
+        self, request: Message, status: int, reason: str, *, sdp: bytes = b"", headers: Sequence[str] = ()
+    ) -> None:
+        """Answer a request that came within the dialog."""
+        self.phone._respond(request, status, reason, self.peer, sdp=sdp, headers=headers)
+
     async def hang_up(self, *, timeout: float = 10) -> None:
         """BYE and wait for its 200."""
         self.cseq += 1
@@ -225,11 +272,14 @@ class Call:
         while not any(m.method == "BYE" and m.status == 200 for m in self.responses):
             await self._until("200 to BYE", timeout)
 
-    def _request(self, method: str, *, cseq: int, sdp: bytes = b"", branch: str = "") -> None:
+    def _request(
+        self, method: str, *, cseq: int, sdp: bytes = b"", branch: str = "", headers: Sequence[str] = (),
+        content_type: str = "application/sdp",
+    ) -> None:  # fmt: skip
         branch = branch or "z9hG4bK" + secrets.token_hex(8)
         self.phone._send_request(
             method, self.target, self.peer, branch=branch, from_=self.local, to=self.remote,
-            call_id=self.call_id, cseq=cseq, sdp=sdp,
+            call_id=self.call_id, cseq=cseq, sdp=sdp, headers=headers, content_type=content_type,
         )  # fmt: skip
 
 
@@ -244,6 +294,8 @@ class Phone:
         self.incoming: asyncio.Queue[Call] = asyncio.Queue()
         self.other: list[Message] = []
         """Responses and requests outside any call."""
+        self.sent: list[Message] = []
+        """The requests that it sent."""
         self.arrived = asyncio.Event()
         self._calls: dict[str, Call] = {}
         self._udp: asyncio.DatagramTransport | None = None
@@ -369,7 +421,9 @@ class Phone:
             *([f"Content-Type: {content_type}"] if sdp else []),
             f"Content-Length: {len(sdp)}",
         ]
-        self.send("\r\n".join(lines).encode() + CRLF + CRLF + sdp, peer)
+        data = "\r\n".join(lines).encode() + CRLF + CRLF + sdp
+        self.sent.append(parse(data))
+        self.send(data, peer)
 
     def _respond(
         self,
@@ -457,13 +511,17 @@ class Phone:
             if message.status >= 300 and message.method == "INVITE":
                 # the ACK of a failure belongs to the INVITE's transaction: same branch
                 call.remote = message.get("to")
-                call._request("ACK", cseq=1, branch=call.branch)
+                branch = re.search(r"branch=([^;]+)", message.get("via"))
+                cseq = int(message.get("cseq").split()[0])
+                call._request("ACK", cseq=cseq, branch=branch[1] if branch else "")
         elif not (
-            message.method == "INVITE" and call.invite is not None
+            message.method == "INVITE"
+            and call.invite is not None
+            and message.get("cseq") == call.invite.get("cseq")
         ):  # a retransmission says nothing new
             call.requests.append(message)
             if message.method in ("BYE", "CANCEL"):
                 self._respond(message, 200, "OK", peer, tag=call.tag)
-            if message.method == "CANCEL":
+            if message.method == "CANCEL" and message.get("cseq").split()[0] == "1":
                 call.respond(487, "Request Terminated")
         call.changed.set()

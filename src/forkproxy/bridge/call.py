@@ -18,6 +18,7 @@ from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation
 from forkproxy.bridge.record import CallRecord
+from forkproxy.bridge.reoffers import Reoffers, Side
 from forkproxy.bridge.reports import summary
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError, MediaError, SdpError, StreamError
@@ -42,6 +43,10 @@ class CalleeLeg:
     sip: OutgoingLeg | None = None
     session: AudioSession | None = None
     """Where it is and what it speaks, once it has said so."""
+    answer: bytes = b""
+    """Its own words for that."""
+    side: Side | None = None
+    """The same, once it has changed."""
 
     @property
     def signalled_from(self) -> str | None:
@@ -126,6 +131,8 @@ class Call:
             info, leg, trunk.name if trunk else None, self._loop.time, time.time() - self._loop.time()
         )
         self.forks = Forks(info, self._media, services, self.record, self._post, self._check_over)
+        self._reoffers = Reoffers(self.log, self._changed)
+        self._bridged: CalleeLeg | None = None
         execution = Execution(
             flow,
             info,
@@ -140,6 +147,7 @@ class Call:
             new_sid=new_sid,
         )
         leg.on_event = self._on_caller
+        leg.on_update = lambda offer: self._update(None, offer)
         self._media.on_digit = self._on_digit
 
     def begin(self) -> None:
@@ -208,9 +216,10 @@ class Call:
                 self._confirm(event.sdp)
             case sip.Ended():
                 self._stop_prompt()
+                self._reoffers.close()
                 self._handle(ev.CallerEnded(event.status, event.reason, event.by))
             case _:
-                pass
+                self._in_dialog(None, event)
 
     def _confirm(self, answer: bytes | None) -> None:
         """The caller's answer to our offer came with its ACK; without a usable one nobody hears anything."""
@@ -242,11 +251,14 @@ class Call:
                 self._callee_answered(callee, event)
             case sip.Ended():
                 del self._callees[key]
+                if callee is self._bridged:
+                    self._bridged = None
+                    self._loop.call_soon(self._reoffers.callee_is, None)
                 self._close_media(callee.media, key)
                 self._handle(ev.CalleeEnded(key, event.status, event.reason, event.by))
                 self._check_over()
             case _:
-                pass
+                self._in_dialog(callee, event)
 
     def _close_media(self, media: MediaLeg, key: int) -> None:
         """Give a callee's ports back; whatever happens there, the call's end goes on."""
@@ -276,11 +288,65 @@ class Call:
             callee.session = self._negotiation.callee_answered(
                 answer, callee.media, signalled_from=callee.signalled_from
             )
+            callee.answer = answer
         except (SdpError, MediaError) as error:
             self.log.warning("the callee's session description cannot be used: %s", error)
             return str(error)
         self.record.agreed(callee.key, callee.session, bool(callee.session.crypto))
         return None
+
+    # Changes within the call
+
+    def _side(self, callee: CalleeLeg | None) -> Side | None:
+        """A leg for `Reoffers`; None: nothing has been agreed on with it that could change."""
+        if callee is None:
+            if self._reoffers.caller is None and (party := self._negotiation.caller()) is not None:
+                self._reoffers.caller = Side(self.leg, party)
+                if self._bridged is not None and self._reoffers.callee is None:
+                    self._reoffers.callee = self._side(self._bridged)
+            return self._reoffers.caller
+        if callee.side is None and callee.sip is not None and callee.session is not None:
+            party = self._negotiation.callee(
+                callee.media, callee.answer, callee.session, callee.signalled_from
+            )
+            callee.side = Side(callee.sip, party)
+        if callee is self._bridged and self._reoffers.callee is None:
+            self._reoffers.callee = callee.side
+            self._side(None)
+        return callee.side
+
+    def _in_dialog(self, callee: CalleeLeg | None, event: sip.LegEvent) -> None:
+        side = self._side(callee)
+        if side is not None:
+            self._reoffers.happened(side, event)
+        elif isinstance(event, sip.Reoffered):
+            (self.leg if callee is None else callee.sip).refuse_reoffer(491)  # type: ignore[union-attr]
+
+    def _update(self, callee: CalleeLeg | None, offer: bytes) -> bytes:
+        """The answer to an UPDATE's offer; what follows from it for the other party comes after that."""
+        side = self._side(callee)
+        if side is None:
+            raise SdpError("nothing has been agreed on yet")
+        answer = self._reoffers.update(side, offer)
+        self._loop.call_soon(self._reoffers.reconcile)
+        return answer
+
+    def _changed(self, side: Side) -> None:
+        """The relay's packets are numbered as the two now want them, and so are those of callees to come."""
+        if side is self._reoffers.caller:
+            self._negotiation.caller_changed(side.party.now)
+        elif self._bridged is not None and side is self._reoffers.callee:
+            self._bridged.session = side.party.now.remote
+        if self._bridged is not None:
+            self._bridge(self._bridged)
+        self.log.info(
+            "the %s is now %s at %s:%d (%s)",
+            "caller" if side is self._reoffers.caller else "callee",
+            side.party.now.remote.direction,
+            side.party.now.remote.host,
+            side.party.now.remote.port,
+            ", ".join(codec.key for codec in side.party.now.remote.codecs),
+        )
 
     def _post(self, event: ev.CallEvent) -> None:
         """Hand an event in after the current one has been dealt with."""
@@ -329,7 +395,7 @@ class Call:
                 if callee is not None and callee.sip is not None:
                     callee.sip.hang_up()
             case do.BridgeAudio():
-                self._bridge(self._callees[action.leg])
+                self._connect(self._callees[action.leg])
             case do.Ringback():
                 self._ringback(action.on)
             case do.OpenStream():
@@ -396,6 +462,7 @@ class Call:
                 max_forwards=max(self.leg.max_forwards - 1, 0),
                 on_event=lambda _leg, event: self._on_callee(key, event),
             )
+            callee.sip.on_update = lambda offer: self._update(self._callees[key], offer)
         except ForkproxyError as error:
             self.log.warning("cannot call %s: %s", action.connect.to, error)
             self._callees.pop(key, None)
@@ -429,6 +496,16 @@ class Call:
         if self._services.inactivity is not None:
             self._services.counts["calls_inactive"] += 1
             self._handle(ev.AudioLost(message))
+
+    def _connect(self, callee: CalleeLeg) -> None:
+        """Let the two hear each other; a caller that was put on hold by another callee learns of this one."""
+        new = callee is not self._bridged
+        self._bridged = callee
+        self._bridge(callee)
+        if self._reoffers.caller is not None and (new or (callee.sip is not None and callee.sip.established)):
+            if new:
+                self._reoffers.callee = None
+            self._reoffers.callee_is(self._side(callee))
 
     def _bridge(self, callee: CalleeLeg) -> None:
         """Let the relay forward between the legs, renumbering payload types where the two differ."""
@@ -483,6 +560,7 @@ class Call:
     def _finish(self, reason: str) -> None:
         self._reason = reason
         self._stop_prompt()
+        self._reoffers.close()
         self.forks.close_all("the call ended")
         if self.masked:
             self._tell_mask([report for report in [self._media.unmask()] if report is not None], [])

@@ -14,9 +14,10 @@ from weakref import WeakKeyDictionary
 
 from forkproxy.bridge import choice
 from forkproxy.bridge.choice import Abilities
+from forkproxy.bridge.party import Change, Keys, Party, Way, set_remote, srtp_keys
 from forkproxy.errors import SdpError
 from forkproxy.media import MediaLeg, SrtpKeys
-from forkproxy.model import Address, SrtpMode
+from forkproxy.model import SrtpMode
 from forkproxy.signalling import sdes, sdp
 
 
@@ -27,6 +28,9 @@ class Offer:
     codecs: tuple[sdp.Codec, ...]
     crypto: tuple[sdes.Crypto, ...]
     security: sdes.Security
+    host: str = ""
+    """Our address in it."""
+    text: bytes = b""
 
     def keys(self, answer: sdp.AudioSession) -> SrtpKeys | None:
         """The keys that the answer makes valid; None: the leg is plain.
@@ -37,49 +41,7 @@ class Offer:
         if answer.crypto_refused and not answer.crypto:
             raise SdpError(f"the answer cannot be used: {answer.crypto_refused[0]}")
         pair = sdes.accepted(self.crypto, answer.crypto)
-        return None if pair is None else _keys(*pair)
-
-
-def _keys(ours: sdes.Crypto, theirs: sdes.Crypto) -> SrtpKeys:
-    return SrtpKeys(ours.suite, send=ours.key, receive=theirs.key)
-
-
-def set_remote(
-    media: MediaLeg,
-    session: sdp.AudioSession,
-    keys: SrtpKeys | None,
-    security: sdes.Security,
-    *,
-    offered: Sequence[sdp.Codec] = (),
-    signalled_from: str | None = None,
-) -> None:
-    """Tell the relay where a party is and what it speaks.
-
-    `signalled_from` is the address that its SIP comes from: a phone behind NAT describes a private address,
-    but its packets come from there.
-
-    `offered` adds our offer's numbering: an answerer sends with the offer's payload types and receives with
-    its own (RFC 3264, 6.1), so both are met.
-
-    Raises:
-        SdpError: encryption is required, and there are no keys. Every way to the relay leads through here.
-    """
-    if keys is None and security.mode == "required":
-        raise SdpError("audio must be encrypted, and no key has been agreed on")
-    codecs = {codec.payload_type: codec.key for codec in session.codecs}
-    accepted = set(codecs.values())
-    for codec in offered:
-        if codec.key in accepted:
-            codecs.setdefault(codec.payload_type, codec.key)
-    media.set_remote(
-        Address(session.host, session.port),
-        Address(session.rtcp_host, session.rtcp_port),
-        codecs,
-        direction=session.direction,
-        ptime=session.packet_ms,
-        signalled_from=signalled_from,
-        srtp=keys,
-    )
+        return None if pair is None else srtp_keys(*pair)
 
 
 def payload_types(source: sdp.AudioSession, target: sdp.AudioSession) -> dict[int, int]:
@@ -131,12 +93,15 @@ class Negotiation:
         self._offers: WeakKeyDictionary[MediaLeg, Offer] = WeakKeyDictionary()
         self._crypto: sdes.Crypto | None = None
         self._keys: SrtpKeys | None = None
+        self._pair: Keys | None = None
+        self._described = offer
         if offer is not None:
             remote = self._carried(sdp.parse(offer, self._security))
             theirs = sdes.choose(remote.crypto, self._security.suites)
             if theirs is not None:
                 self._crypto = sdes.fresh(theirs.tag, theirs.suite)
-                self._keys = _keys(self._crypto, theirs)
+                self._keys = srtp_keys(self._crypto, theirs)
+                self._pair = self._crypto, theirs
             self._caller_is(remote)
 
     @property
@@ -186,7 +151,7 @@ class Negotiation:
             text = sdp.forward_offer(
                 self.offer, *where, security=self._security, crypto=crypto, secure=secure
             )
-        self._offers[media] = Offer(tuple(codecs), crypto, security)
+        self._offers[media] = Offer(tuple(codecs), crypto, security, host, text)
         return text
 
     def callee_answered(
@@ -231,7 +196,48 @@ class Negotiation:
         remote = self._carried(sdp.parse(answer, self._security))
         self._keys = offer.keys(remote)
         self._caller_is(remote, offer.codecs)
+        self._pair = sdes.accepted(offer.crypto, remote.crypto)
+        self._described = answer
         self._told = [codec.key for codec in remote.codecs]
+
+    # The call goes on to change: see `party` and `reoffers`
+
+    def caller(self) -> Party | None:
+        """The caller as a party; None: nothing has been agreed on with it yet."""
+        if self.remote is None or self.answer is None or self._described is None:
+            return None
+        asked = self._offers.get(self._media)
+        now = Change(
+            self.answer,
+            self._described,
+            self.remote,
+            Way.of(self.remote.direction),
+            self._pair,
+            () if asked is None else asked.codecs,
+        )
+        return Party(self._media, self._host, self._security, self._signalled_from, self._abilities, now)
+
+    def callee(
+        self, media: MediaLeg, answer: bytes, session: sdp.AudioSession, signalled_from: str | None
+    ) -> Party:
+        """A callee that has given this answer, as a party.
+
+        Raises:
+            SdpError: the answer does not go with what was offered.
+        """
+        offer = self._offers[media]
+        offered, said = Way.of(sdp.parse(offer.text).direction), Way.of(session.direction)
+        will = Way(said.sends or not offered.receives, said.receives or not offered.sends)
+        pair = sdes.accepted(offer.crypto, session.crypto)
+        now = Change(offer.text, answer, session, will, pair, offer.codecs)
+        return Party(media, offer.host, offer.security, signalled_from, self._abilities, now)
+
+    def caller_changed(self, now: Change) -> None:
+        """What a callee that is dialled from now on is offered follows from this."""
+        self.remote, self.offer, self.answer = now.remote, now.described, now.local
+        self._described, self._pair = now.described, now.crypto
+        self._keys = None if now.crypto is None else srtp_keys(*now.crypto)
+        self._told = [codec.key for codec in now.remote.codecs]
 
     def payload_types(self, callee: sdp.AudioSession | None) -> tuple[dict[int, int], dict[int, int]]:
         """How packets are renumbered from the caller to the callee, and back."""
@@ -278,5 +284,5 @@ class Negotiation:
             crypto=crypto,
             secure=self._security.mode == "required",
         )
-        self._offers[self._media] = Offer(tuple(codecs), crypto, self._security)
+        self._offers[self._media] = Offer(tuple(codecs), crypto, self._security, self._host, self.answer)
         self._told = [codec.key for codec in codecs]

@@ -83,8 +83,10 @@ METRICS: dict[str, Metric] = {
     "sip_refreshed": _counter(
         "Re-INVITE and UPDATE requests that left the session as it was, and were accepted."
     ),
+    "sip_reoffers": _counter("Re-INVITE requests that wanted another session: hold, codecs, addresses."),
+    "sip_updated": _counter("UPDATE requests that changed the session."),
     "sip_reoffers_refused": _counter(
-        "Re-INVITE and UPDATE requests that wanted another session, and got 488."
+        "Re-INVITE and UPDATE requests that wanted another session, and did not get it."
     ),
     "sip_refused": _counter("Requests refused with 403: no trunk accepts their address."),
     "sip_refused_unknown": _counter("Requests from addresses that no trunk accepts."),

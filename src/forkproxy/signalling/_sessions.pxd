@@ -10,6 +10,10 @@ cdef enum:
     PROGRESS
     ANSWERED
     CONFIRMED
+    REOFFERED
+    REANSWERED
+    REFUSED
+    WITHDRAWN
     ENDED
 
 cdef class Session:
@@ -18,6 +22,12 @@ cdef class Session:
     cdef object home  # the datagram Transport or the stream Listener that it belongs to
     cdef Transport connection  # the stream that the peer uses, while there is one
     cdef bint closing, cancelled, stuck
+    cdef bint asked  # a re-INVITE of the peer's waits for our answer
+    cdef bint asking  # one of ours waits for the peer's
+    cdef bint bargained  # our 200 had an offer, which the ACK answers
+    cdef bint unacknowledged  # nobody acknowledged our 200 to a re-INVITE
+    cdef bytes asked_sdp  # what it offers; None: it wants our offer
+    cdef bytes standing  # local_sdp as it was before our offer
     cdef int answered
     cdef str answer_reason
     cdef bytes answer_sdp
@@ -35,6 +45,9 @@ cdef class Session:
     cdef bint can_respond(self) noexcept
     cdef int say_bye(self, int status) except -1
     cdef int send(self, pjsip_tx_data *tdata) except -1
+    cdef bint can_reanswer(self) noexcept
+    cdef void unask(self) noexcept
+    cdef void drop_offer(self) noexcept
     cdef void attach(self, pjsip_inv_session *inv, Agent agent, object home)
     cdef void detach(self)
     cdef int emit(self, int kind, int status=*, str reason=*, object detail=*) except -1

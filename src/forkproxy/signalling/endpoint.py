@@ -13,7 +13,16 @@ from forkproxy.model import Address, new_sid
 from forkproxy.signalling import _calls, _sessions, _transports, uris
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling.driver import Driver, driver
-from forkproxy.signalling.events import Answered, Confirmed, Ended, Progress
+from forkproxy.signalling.events import (
+    Answered,
+    Confirmed,
+    Ended,
+    Progress,
+    Reanswered,
+    Reoffered,
+    ReofferFailed,
+    ReofferWithdrawn,
+)
 from forkproxy.signalling.intake import Intake, TraceMessage
 from forkproxy.signalling.legs import IncomingLeg, Leg, Listener, OutgoingLeg
 from forkproxy.signalling.listeners import AnyListener, DatagramListener, StreamListener, parse_listen
@@ -29,10 +38,10 @@ CLOSING = 2.0
 """Seconds that close() waits for the answers to its own BYEs and CANCELs."""
 COUNTED = (
     "calls_in", "calls_out", "refused", "refused_draining", "unacceptable", "merged", "too_many_hops",
-    "refreshed", "reoffers_refused", "options", "methods_refused", "unmatched", "stray_requests",
-    "stray_responses", "malformed_syntax", "malformed_header", "malformed_length", "malformed_oversize",
-    "malformed_empty", "malformed_sdp", "mended", "keepalives", "send_errors", "connections_refused",
-    "connections_failed", "connections_idle", "connections_stalled",
+    "refreshed", "reoffers", "updated", "reoffers_refused", "options", "methods_refused", "unmatched",
+    "stray_requests", "stray_responses", "malformed_syntax", "malformed_header", "malformed_length",
+    "malformed_oversize", "malformed_empty", "malformed_sdp", "mended", "keepalives", "send_errors",
+    "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
 )  # fmt: skip
 """The counters that only grow; docs/sip.md says what each means."""
 
@@ -248,6 +257,15 @@ class SipEndpoint:
             leg.happened(Answered(status, detail))
         elif kind == _sessions.EVENT_CONFIRMED:
             leg.happened(Confirmed(detail))
+        elif kind == _sessions.EVENT_REOFFERED:
+            self._counts["reoffers"] += 1
+            leg.happened(Reoffered(detail))
+        elif kind == _sessions.EVENT_REANSWERED:
+            leg.happened(Reanswered(detail))
+        elif kind == _sessions.EVENT_REFUSED:
+            leg.happened(ReofferFailed(status, reason))
+        elif kind == _sessions.EVENT_WITHDRAWN:
+            leg.happened(ReofferWithdrawn())
         else:
             self._forget(leg)
             leg.happened(Ended(status, reason, detail))
@@ -268,7 +286,9 @@ class SipEndpoint:
             except SdpError as error:
                 self.intake.malformed("sdp")
                 log.warning("call %s from %s refused: %s", leg.call_id, leg.remote, error)
-                leg.reject(488, "Not Acceptable Here", [("Warning", f'399 forkproxy "{_quotable(error)}"')])
+                leg.reject(
+                    488, "Not Acceptable Here", [("Warning", f'399 forkproxy "{uris.quotable(str(error))}"')]
+                )
                 return
         try:
             self._on_invite(leg)
@@ -317,6 +337,10 @@ class SipEndpoint:
         figures["malformed"] = sum(value for name, value in figures.items() if name.startswith("malformed_"))
         return figures
 
+    def count(self, what: str) -> None:
+        """One more of something that the engine counts, too."""
+        self.agent.counts[what] = self.agent.counts.get(what, 0) + 1
+
     def set_trace(self, callback: Callable[[TraceMessage], None] | None) -> None:
         """Show every SIP message to `callback`; None stops it."""
         self.intake.tracer = callback
@@ -335,7 +359,3 @@ class SipEndpoint:
 def _without_parameters(target: uris.SipUri) -> str:
     """The URI for To: parameters such as ;transport are for routing."""
     return target.text.partition(";")[0] if ";" not in target.text.partition("@")[0] else target.text
-
-
-def _quotable(error: Exception) -> str:
-    return str(error).replace("\\", "").replace('"', "'")[:200]

@@ -35,6 +35,36 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reoffered:
+    """The peer wants to change the session (re-INVITE): `accept_reoffer` or `refuse_reoffer` is due."""
+
+    sdp: bytes | None
+    """Its offer; None: it wants ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reanswered:
+    """What we offered within the call was accepted: by 200, or by the ACK where the peer asked for it."""
+
+    sdp: bytes | None
+    """The answer; None: there is none, and so nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferFailed:
+    """What we offered within the call was refused, or not answered: the session is what it was."""
+
+    status: int
+    """488 also for an ACK without the answer that is due; 491: the peer was about to offer something."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferWithdrawn:
+    """The peer cancelled its re-INVITE; no answer is due any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The leg is over. Exactly once, and the last event."""
 
@@ -45,4 +75,4 @@ class Ended:
     """Who or what ended it: the peer, one of the leg's own methods, a SIP timer, or the network."""
 
 
-LegEvent = Progress | Answered | Confirmed | Ended
+LegEvent = Progress | Answered | Confirmed | Reoffered | Reanswered | ReofferFailed | ReofferWithdrawn | Ended

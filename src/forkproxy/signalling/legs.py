@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from forkproxy.errors import EngineError, SignallingError
+from forkproxy.errors import EngineError, SdpError, SignallingError
 from forkproxy.model import Address
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling import uris
@@ -39,6 +39,9 @@ class Leg:
         """``new``, ``early`` (100 or more), ``answered`` (2xx), ``confirmed`` (ACK), ``ended``."""
         self.on_event = on_event
         """Called with (leg, event), on the event loop."""
+        self.on_update: Callable[[bytes], bytes] | None = None
+        """Gives the answer to the offer of an UPDATE, which must be answered at once. Called from within the
+        stack: it must not use any leg. Raises SdpError when the offer cannot be accepted: that is a 488."""
         self._endpoint = endpoint
         self._session: Session | None = None
 
@@ -56,6 +59,77 @@ class Leg:
             reason: the reason phrase, or the text of the Reason header.
         """
         self._end(status, reason)
+
+    # Changing what was agreed on
+
+    @property
+    def established(self) -> bool:
+        """Whether the call is up: answered and acknowledged."""
+        return self.state == "confirmed"
+
+    @property
+    def idle(self) -> bool:
+        """Whether `reoffer` can be called: the call is up, and no offer is open in either direction."""
+        return self._session is not None and self.state == "confirmed" and self._session.idle
+
+    def reoffer(self, sdp: bytes) -> bool:
+        """Offer another session to the peer (re-INVITE). `Reanswered` or `ReofferFailed` follows.
+
+        False: not now, because the leg is not `idle`.
+
+        Raises:
+            SdpError: `sdp` is not a session description.
+            SignallingError: PJSIP refused.
+        """
+        descriptions.parse(sdp)
+        if self._session is None or not self.idle:
+            return False
+        begun = self._session.reoffer(sdp)
+        self._endpoint.soon()
+        return begun
+
+    def withdraw_reoffer(self) -> None:
+        """CANCEL our re-INVITE. `ReofferFailed` follows, or `Reanswered` if the answer was on its way."""
+        if self._session is not None and not self.ended:
+            self._session.withdraw_reoffer()
+            self._endpoint.soon()
+
+    def accept_reoffer(self, sdp: bytes) -> None:
+        """200 to the peer's re-INVITE: `sdp` answers its offer, or is the offer that it asked for; then
+        `Reanswered` or `ReofferFailed` follows when the ACK is there.
+
+        Raises:
+            SdpError: `sdp` is not a session description.
+            SignallingError: PJSIP refused.
+        """
+        descriptions.parse(sdp)
+        if self._session is not None and not self.ended:
+            self._session.accept_reoffer(sdp)
+            self._endpoint.soon()
+
+    def refuse_reoffer(self, status: int, reason: str = "", warning: str = "") -> None:
+        """A failure for the peer's re-INVITE: the session stays what it is. `warning` says why.
+
+        Raises:
+            SignallingError: the status is none, or PJSIP refused.
+        """
+        if not 300 <= status <= 699:
+            raise SignallingError(f"{status} is no refusal")
+        if self._session is not None and not self.ended:
+            more = [("Warning", f'399 forkproxy "{uris.quotable(warning)}"')] if warning else []
+            self._endpoint.count("reoffers_refused")
+            self._session.refuse_reoffer(status, uris.reason_phrase(reason), uris.headers(more))
+            self._endpoint.soon()
+
+    def update(self, sdp: bytes) -> bytes | None:
+        """The answer to an UPDATE's offer, None: 488. The engine asks, from within PJSIP's stack."""
+        try:
+            return None if self.on_update is None else self.on_update(sdp)
+        except SdpError as error:
+            log.warning("leg %s: the offer of an UPDATE is refused: %s", self.id, error)
+        except Exception:
+            log.exception("leg %s: answering an UPDATE failed", self.id)
+        return None
 
     def _end(self, status: int | None, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         if self._session is None or self.ended:
@@ -90,7 +164,7 @@ class Leg:
         if self.ended:
             # Nothing more will be said. Otherwise leg, session and listener would hold one another, and what
             # a call used would be free only when Python looks for such circles, thousands of calls later.
-            self.on_event = None
+            self.on_event = self.on_update = None
             if self._session is not None:
                 self._session.owner = None
 

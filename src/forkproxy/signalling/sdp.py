@@ -131,6 +131,7 @@ def forward_offer(
     rtcp_port: int,
     codecs: Sequence[Codec] | None = None,
     *,
+    direction: str | None = None,
     security: Security = ANY,
     crypto: Sequence[Crypto] = (),
     secure: bool = False,
@@ -139,6 +140,7 @@ def forward_offer(
 
     Args:
         codecs: what is offered; None: leg A's codecs, as far as they can be carried.
+        direction: None: leg A's.
         security: by which leg A's stream was chosen.
         crypto, secure: as for `offer`.
 
@@ -157,7 +159,7 @@ def forward_offer(
         if name.lower() not in _DROPPED and "inline:" not in value.lower()  # no key, whatever it calls itself
     ]
     stream = _Stream(
-        host, rtp_port, rtcp_port, codecs, session.direction, session.ptime, session.maxptime,
+        host, rtp_port, rtcp_port, codecs, direction or session.direction, session.ptime, session.maxptime,
         _protocol(secure, crypto), crypto,
     )  # fmt: skip
     return _join(_head(host) + stream.lines() + kept)

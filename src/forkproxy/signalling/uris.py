@@ -110,6 +110,11 @@ def name_addr(display: str, uri: str) -> bytes:
     return (f'"{plain}" {bare}' if plain else bare).encode("utf-8", "surrogateescape")
 
 
+def quotable(text: str) -> str:
+    """What can stand between quotes in a header: for the text of a Warning."""
+    return _CONTROL.sub(" ", text).replace("\\", "").replace('"', "'")[:200]
+
+
 def reason_phrase(text: str) -> bytes | None:
     """A reason phrase that fits on a status line; None for the standard one."""
     plain = _CONTROL.sub(" ", text).strip()[:128]
