@@ -522,6 +522,7 @@ class Phone:
             call.requests.append(message)
             if message.method in ("BYE", "CANCEL"):
                 self._respond(message, 200, "OK", peer, tag=call.tag)
-            if message.method == "CANCEL" and message.get("cseq").split()[0] == "1":
+            first = "" if call.invite is None else call.invite.get("cseq").split()[0]
+            if message.method == "CANCEL" and message.get("cseq").split()[0] == first:
                 call.respond(487, "Request Terminated")
         call.changed.set()

@@ -214,6 +214,8 @@ class Call:
         match event:
             case sip.Confirmed() if leg is self.leg and self._negotiation.offer is None:
                 self._confirm(event.sdp)
+            case sip.Confirmed():
+                self._reoffers.reconcile()  # the callee may have been quicker with a hold
             case sip.Ended():
                 self._stop_prompt()
                 self._reoffers.close()
@@ -337,6 +339,7 @@ class Call:
             self._negotiation.caller_changed(side.party.now)
         elif self._bridged is not None and side is self._reoffers.callee:
             self._bridged.session = side.party.now.remote
+            self.record.agreed(self._bridged.key, side.party.now.remote, side.party.encrypted)
         if self._bridged is not None:
             self._bridge(self._bridged)
         self.log.info(
