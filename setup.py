@@ -43,6 +43,7 @@ EXTENSIONS = [
             ("pjsip", "engine"),
             ("sessions", "sessions"),
             ("calls", "calls"),
+            ("requests", "requests"),
         )
     ),
     *(

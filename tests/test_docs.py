@@ -22,7 +22,7 @@ from forkproxy import config as configuration
 from forkproxy import document, flow
 from forkproxy.cli import main
 from forkproxy.config import Config
-from forkproxy.control.metrics import FAMILIES, HISTOGRAMS, METRICS, exposed_name
+from forkproxy.control.metrics import FAMILIES, HISTOGRAMS, METRICS, TRUNKS, exposed_name
 from tests.support import audio
 from tests.support.processes import Process, bound, free_ports, until
 from tests.support.proxy import Proxy
@@ -138,6 +138,13 @@ def test_every_labelled_metric_is_documented(family: Any) -> None:
     assert row[1:] == ["counter", family.help]
 
 
+@pytest.mark.parametrize("name", TRUNKS)
+def test_every_figure_of_the_trunks_is_documented(name: str) -> None:
+    total = "_total" if TRUNKS[name].kind == "counter" else ""
+    row = rows(OPERATIONS)[f"forkproxy_{name}{total}{{trunk=}}"]
+    assert row[1:] == [TRUNKS[name].kind, TRUNKS[name].help]
+
+
 @pytest.mark.parametrize("name", HISTOGRAMS)
 def test_every_histogram_is_documented(name: str) -> None:
     assert rows(OPERATIONS)[f"forkproxy_{name}"][1:] == ["histogram", HISTOGRAMS[name]]
@@ -147,7 +154,10 @@ def test_no_metric_is_documented_that_does_not_exist() -> None:
     documented = {name.partition("{")[0] for name in rows(OPERATIONS) if name.startswith("forkproxy_")}
     families = {f"forkproxy_{family.name}_total" for family in FAMILIES.values()}
     histograms = {f"forkproxy_{name}" for name in HISTOGRAMS}
-    assert documented == {exposed_name(name) for name in METRICS} | families | histograms
+    trunks = {
+        f"forkproxy_{name}{'_total' if metric.kind == 'counter' else ''}" for name, metric in TRUNKS.items()
+    }
+    assert documented == {exposed_name(name) for name in METRICS} | families | histograms | trunks
 
 
 # Links

@@ -8,9 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/apt.sh
 
-declare -A package=([sipp]=sip-tester [baresip]=baresip-core [sox]=sox [tshark]=tshark)
+declare -A package=([sipp]=sip-tester [baresip]=baresip-core [sox]=sox [tshark]=tshark [kamailio]=kamailio)
 missing=()
-programs=(sipp baresip sox tshark)
+programs=(sipp baresip sox tshark kamailio)
 if [ "${1:-}" = bench ]; then
     package[rtpengine]=rtpengine-daemon
     programs+=(rtpengine)
@@ -23,7 +23,7 @@ done
 
 # A daemon that comes with a package is for us to start, not for the machine.
 policy=/usr/sbin/policy-rc.d
-if [ "${1:-}" = bench ] && [ "$(id -u)" = 0 ] && [ ! -e "$policy" ]; then
+if [ "$(id -u)" = 0 ] && [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
     trap 'rm -f "$policy"' EXIT

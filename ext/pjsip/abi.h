@@ -426,7 +426,8 @@ struct pjsip_tx_data {
     } tp_info;
     FP_SKIP(24);
     void *mod_data[PJSIP_MODULES];
-    FP_SKIP(32);
+    pjsip_host_port via_addr; /* what Via says instead of the transport's own name */
+    const void *via_tp;
 };
 
 /* ---- modules, transactions, dialogs, invite sessions ---- */
@@ -693,7 +694,7 @@ FP_AT(pjsip_tx_data, dest_info.name, 464); FP_AT(pjsip_tx_data, dest_info.addr, 
 FP_AT(pjsip_tx_data, dest_info.cur_addr, 1188); FP_AT(pjsip_tx_data, tp_info.transport, 1192);
 FP_AT(pjsip_tx_data, tp_info.dst_addr, 1200); FP_AT(pjsip_tx_data, tp_info.dst_addr_len, 1228);
 FP_AT(pjsip_tx_data, tp_info.dst_name, 1232); FP_AT(pjsip_tx_data, tp_info.dst_port, 1280);
-FP_AT(pjsip_tx_data, mod_data, 1312);
+FP_AT(pjsip_tx_data, mod_data, 1312); FP_AT(pjsip_tx_data, via_addr, 1568);
 FP_SIZE(pjsip_module, 112);
 FP_SIZE(pjsip_process_rdata_param, 24);
 FP_AT(pjsip_process_rdata_param, start_mod, 8);

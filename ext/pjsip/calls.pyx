@@ -8,7 +8,7 @@ from pjsip.text cimport borrow, equals, sip_uri, to_str, uri_text
 
 from forkproxy.signalling._pjsip cimport Calls, Engine
 from forkproxy.signalling._sessions cimport INVITE, Session, add_headers, kind_of, register, session_of
-from forkproxy.signalling._transports cimport Agent, Transport, check
+from forkproxy.signalling._transports cimport Agent, Transport, check, direct
 
 from forkproxy.signalling import _pjsip, _sessions
 
@@ -168,9 +168,9 @@ cdef class InviteCalls(Calls):
         cdef pj_str_t nobody
         if rdata.msg_info.msg.type == PJSIP_RESPONSE_MSG:
             dialog = dialog_of_response(rdata)
-            if dialog == NULL:
+            if dialog == NULL and not is_awaited(rdata):
                 the_engine.via.agent.count("stray_responses")  # for nothing, or of one more forked callee
-            elif redirects:
+            elif redirects and dialog != NULL:
                 loosen(dialog)
             return True
         method = &rdata.msg_info.msg.line.req.method
@@ -260,6 +260,14 @@ cdef bint is_known(pjsip_rx_data *rdata) noexcept:
             and pjsip_tsx_layer_find_tsx(&key, False) != NULL)
 
 
+cdef bint is_awaited(pjsip_rx_data *rdata) noexcept:
+    """Whether a response is for a request that we sent, outside of dialogs or within."""
+    cdef pj_str_t key
+    cdef pjsip_method *method = &rdata.msg_info.cseq.method
+    return (pjsip_tsx_create_key(rdata.tp_info.pool, &key, PJSIP_ROLE_UAC, method, rdata) == PJ_SUCCESS
+            and pjsip_tsx_layer_find_tsx(&key, False) != NULL)
+
+
 cdef pjsip_dialog *dialog_of_response(pjsip_rx_data *rdata) noexcept:
     """The dialog that a response is for, or null."""
     cdef pj_str_t key
@@ -286,8 +294,11 @@ cdef void loosen(pjsip_dialog *dialog) noexcept:
 
 def invite(Agent agent not None, home not None, bytes target not None, bytes local not None,
            bytes remote not None, bytes host not None, int port, bytes sdp not None, list headers not None,
-           bytes username=None, bytes password=None, int max_forwards=70, owner=None):
+           bytes username=None, bytes password=None, int max_forwards=70, owner=None, str peer=None,
+           int peer_port=0, bytes name=b""):
     """Dials `target`; `local` and `remote` are what From and To say, `host`:`port` what Contact and Via say.
+
+    `peer`:`peer_port` is where to, an IP literal; without it PJSIP asks the resolver. `name` is who is meant.
 
     Raises EngineError when PJSIP cannot use one of them; what goes wrong later is an event.
     """
@@ -335,6 +346,8 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
     hops = <pjsip_generic_int_hdr *>pjsip_msg_find_hdr(tdata.msg, PJSIP_H_MAX_FORWARDS, NULL)
     if hops != NULL:
         hops.ivalue = max_forwards
+    if peer is not None:
+        direct(tdata, host, port, name, peer, peer_port, kind_of(home))
     add_headers(tdata, headers)
     add_headers(tdata, ((b"User-Agent", agent.product),))
     session.send(tdata)

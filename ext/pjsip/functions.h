@@ -79,6 +79,15 @@
     F(pj_status_t, pjsip_tpmgr_unregister_tpfactory, (pjsip_tpmgr *manager, pjsip_tpfactory *factory)) \
     /* transactions, dialogs, invite sessions */ \
     F(unsigned, pjsip_tsx_layer_get_tsx_count, (void)) \
+    F(pj_status_t, pjsip_tsx_terminate, (pjsip_transaction *tsx, int code)) \
+    F(pj_status_t, pjsip_tx_data_set_transport, (pjsip_tx_data *tdata, const pjsip_tpselector *selector)) \
+    F(pj_status_t, pjsip_endpt_create_request, \
+      (pjsip_endpoint *endpoint, const pjsip_method *method, const pj_str_t *target, const pj_str_t *from, \
+       const pj_str_t *to, const pj_str_t *contact, const pj_str_t *call_id, int cseq, const pj_str_t *text, \
+       pjsip_tx_data **tdata)) \
+    F(pj_status_t, pjsip_endpt_send_request, \
+      (pjsip_endpoint *endpoint, pjsip_tx_data *tdata, int timeout, void *token, \
+       void (*callback)(void *token, pjsip_event *event))) \
     F(void, pjsip_tsx_set_timers, (unsigned t1, unsigned t2, unsigned t4, unsigned td)) \
     F(pj_status_t, pjsip_tsx_create_key, \
       (pj_pool_t *pool, pj_str_t *key, int role, const pjsip_method *method, const pjsip_rx_data *rdata)) \

@@ -11,6 +11,7 @@ cdef extern from "abi.h":
         PJ_SUCCESS, PJ_EPENDING, PJ_ETOOMANY, PJ_ERESOLVE, PJ_ESOCKETSTOP, PJSIP_EMSGTOOLONG
         PJSIP_URI_IN_REQ_URI
         PJSIP_INVITE_METHOD, PJSIP_CANCEL_METHOD, PJSIP_ACK_METHOD, PJSIP_BYE_METHOD, PJSIP_OPTIONS_METHOD
+        PJSIP_REGISTER_METHOD, PJSIP_INV_STATE_CALLING
         PJSIP_OTHER_METHOD, PJSIP_H_ACCEPT, PJSIP_H_ALLOW, PJSIP_H_CONTACT, PJSIP_H_CONTENT_TYPE
         PJSIP_H_MAX_FORWARDS, PJSIP_H_CALL_ID, PJSIP_H_FROM, PJSIP_H_TO, PJSIP_H_RECORD_ROUTE
         PJSIP_H_ROUTE, PJSIP_H_SUPPORTED, PJSIP_REQUEST_MSG, PJSIP_RESPONSE_MSG
@@ -296,12 +297,19 @@ cdef extern from "abi.h":
         char *dst_name
         int dst_port
 
+    struct fp_tx_dest_info:
+        pj_str_t name
+        pjsip_server_addresses addr
+        unsigned int cur_addr
+
     ctypedef struct pjsip_tx_data:
         pj_pool_t *pool
         pjsip_msg *msg
         fp_tx_buffer buf
+        fp_tx_dest_info dest_info
         fp_tx_tp_info tp_info
         void **mod_data
+        pjsip_host_port via_addr
 
     ctypedef struct pjsip_module:
         pj_str_t name
@@ -555,6 +563,16 @@ cdef extern from "functions.h":
         pj_pool_t *pool, char *buffer, size_t length, pjmedia_sdp_session **sdp)
     pj_status_t pjmedia_sdp_validate2 "pj.pjmedia_sdp_validate2" (
         const pjmedia_sdp_session *sdp, pj_bool_t strict)
+    pj_status_t pjsip_tsx_terminate "pj.pjsip_tsx_terminate" (pjsip_transaction *tsx, int code)
+    pj_status_t pjsip_tx_data_set_transport "pj.pjsip_tx_data_set_transport" (
+        pjsip_tx_data *tdata, const pjsip_tpselector *selector)
+    pj_status_t pjsip_endpt_create_request "pj.pjsip_endpt_create_request" (
+        pjsip_endpoint *endpoint, const pjsip_method *method, const pj_str_t *target,
+        const pj_str_t *from_, const pj_str_t *to, const pj_str_t *contact, const pj_str_t *call_id,
+        int cseq, const pj_str_t *text, pjsip_tx_data **tdata)
+    pj_status_t pjsip_endpt_send_request "pj.pjsip_endpt_send_request" (
+        pjsip_endpoint *endpoint, pjsip_tx_data *tdata, int timeout, void *token,
+        void (*callback)(void *token, pjsip_event *event) noexcept)
     int pjmedia_sdp_neg_get_state "pj.pjmedia_sdp_neg_get_state" (pjmedia_sdp_neg *negotiator)
     pj_status_t pjmedia_sdp_neg_cancel_offer "pj.pjmedia_sdp_neg_cancel_offer" (pjmedia_sdp_neg *negotiator)
 

@@ -210,6 +210,19 @@ cdef class Session:
             pjsip_inv_terminate(self.inv, status, True)
         the_engine.settle()
 
+    def give_up(self):
+        """Ends an INVITE that has got no response at all (not even 100), as if its time were over.
+
+        False: it has got one, or there is none.
+        """
+        if (self.inv == NULL or self.closing or self.inv.role != PJSIP_ROLE_UAC
+                or self.inv.state > PJSIP_INV_STATE_CALLING or self.inv.invite_tsx == NULL
+                or self.inv.invite_tsx.state >= PJSIP_TSX_STATE_PROCEEDING):
+            return False
+        pjsip_tsx_terminate(self.inv.invite_tsx, 408)
+        the_engine.settle()
+        return True
+
     cdef int send(self, pjsip_tx_data *tdata) except -1:
         """Sends for this session; a message that cannot be sent at all ends it with 503."""
         cdef pj_status_t status = pjsip_inv_send_msg(self.inv, tdata)

@@ -341,6 +341,31 @@ cdef class Resolution:
         the_core.settle()
 
 
+cdef int direct(pjsip_tx_data *tdata, bytes host, int port, bytes name, str address, int peer_port,
+                int kind) except -1:
+    """Sends a request to one address, past PJSIP's resolver; Via says `host`:`port`, `name` is who is meant.
+
+    The address is an IP literal. What PJSIP sends for the same transaction, a CANCEL say, goes there, too.
+    """
+    cdef bytes literal = address.encode()
+    tdata.dest_info.name = keep_text(tdata.pool, name)
+    tdata.dest_info.addr.count = 0
+    tdata.dest_info.cur_addr = 0
+    if place(&tdata.dest_info.addr, PyBytes_AS_STRING(literal), peer_port, kind):
+        tdata.dest_info.addr.count = 1
+    tdata.via_addr.host, tdata.via_addr.port = keep_text(tdata.pool, host), port
+    return 0
+
+
+cdef pj_str_t keep_text(pj_pool_t *pool, bytes text):
+    """A copy that lives as long as the pool."""
+    cdef pj_str_t kept
+    kept.slen = PyBytes_GET_SIZE(text)
+    kept.ptr = <char *>pj_pool_alloc(pool, kept.slen + 1)
+    memcpy(kept.ptr, PyBytes_AS_STRING(text), kept.slen + 1)
+    return kept
+
+
 cdef bint place(pjsip_server_addresses *found, const char *literal, int port, int kind) noexcept:
     """Writes one address behind the `count` that are there; False when `literal` is no IP literal."""
     cdef pjsip_server_address_record *entry = &found.entry[found.count]

@@ -22,6 +22,7 @@ from forkproxy.model import Histogram
 from forkproxy.reload import ignored
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.access import Access
+from forkproxy.signalling.carriers import Carriers
 from forkproxy.trace import trace_sip
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ class App:
             user_agent=USER_AGENT,
             on_invite=self._on_invite,
             admit=self._access.admits,
+            nameservers=config.sip.nameservers,
         )
+        self._carriers = Carriers(self._endpoint, config.routes())
         trace_sip(self._endpoint)
         self._prompts = Prompts(USER_AGENT)
         self._records = CallRecords(config.cdr.file)
@@ -73,6 +76,8 @@ class App:
             prompts=self._prompts,
             media_address=self._media_address(),
             record=self._records.write,
+            take=self._carriers.take,
+            up=self._carriers.up,
             **self._settings(config),
         )
         self._calls = CallManager(self._services, config.loaded_flows)
@@ -84,6 +89,8 @@ class App:
             mask=self._calls.mask,
             accepting=lambda: self._endpoint.accepting,
             drain=self._asked_to_drain,
+            trunks=self._carriers.describe,
+            trunk_figures=self._carriers.figures,
         )
         self.on_drain: Callable[[], None] = lambda: None
         """Called when the HTTP server was asked to drain; new calls are refused already."""
@@ -100,6 +107,7 @@ class App:
             self._media.start()
             await self._api.start()
             await self._endpoint.start()
+            self._carriers.start()
         except BaseException:
             await self.stop()
             raise
@@ -122,6 +130,7 @@ class App:
         if not await self._calls.empty(HANG_UP_SECONDS):
             log.warning("%d calls did not end within %g s", self._calls.active, HANG_UP_SECONDS)
             self._calls.write_off("forkproxy stopped before the call had ended")
+        await self._carriers.close()
         await self._endpoint.close()
         self._media.close()
         left = list(self._connectors.values())
@@ -156,6 +165,7 @@ class App:
             self._services, connectors=self._connectors, host=host, **self._settings(config)
         )
         self._access.update(self._services.trunks)
+        self._carriers.update(self._services.trunks)
         gone = self._calls.reload(self._services, config.loaded_flows)
         self._retire([each for name, each in before.items() if name not in kept], gone)
         logs.hide(*config.secrets())

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from forkproxy.bridge.record import MOST_PARTS, MOST_WARNINGS, CallRecord, refused
+from forkproxy.media import LegFigures
 from forkproxy.model import Address, CallInfo
 from forkproxy.signalling import events as sip
 from forkproxy.signalling import sdp
@@ -15,6 +16,9 @@ from forkproxy.signalling import sdp
 INFO = CallInfo("CA1", "AC1", "+15551230000", "+15559990000")
 LEG = Mock(from_uri="sip:+15551230000@192.0.2.7", call_id="abc", remote=Address("192.0.2.7", 5060))
 BOB = Mock(call_id="def", remote=Address("192.0.2.9", 5060))
+FIGURES = Mock(
+    mos=4.2, jitter_ms=1.0, round_trip_ms=None, lost=1, packets_in=99, duplicate=0, spec=LegFigures
+)
 SPEECH = sdp.parse(sdp.offer("127.0.0.1", 40000, 40001))
 
 
@@ -96,6 +100,7 @@ def test_a_flow_in_a_circle_does_not_fill_the_memory(record: CallRecord) -> None
     for number in range(1000):
         record.dialled(number, "sip:bob@192.0.2.9", None)
         record.callee(number, sip.Ended(486, "Busy Here", "remote"), BOB)
+        record.heard(number, FIGURES)
         record.stream(sid=str(number))
         record.warned(None, "again", "widget")
     found: dict[str, Any] = dict(record.finish(""))

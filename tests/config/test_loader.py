@@ -38,7 +38,18 @@ trunks:
     username: u
     password: ${CARRIER_PASSWORD}
     srtp: off
-    register: false
+    register: true
+    expires: 600
+    user: me
+    domain: us.example
+    health: 20
+    patience: 2
+    max_calls: 10
+    max_rate: 0.5
+    incoming: ["00*->+*", "0* -> +49*"]
+    outgoing: ["+* -> 00*"]
+    caller: ["100 -> +49301"]
+    caller_id: "+4930"
 connectors:
   Archive_1: {type: archive, folder: /tmp/x, port: 5, token: abc-token}
 flows:
@@ -188,8 +199,8 @@ def test_ten_mistakes_are_found_at_once(check: Check) -> None:
         "and end odd; did you mean '20002-29999'?",
         "8:14: #/trunks/0/accept/0: '192.0.2.1/24' has bits set behind its prefix; did you mean "
         "'192.0.2.0/24' or '192.0.2.1'?",
-        "9:15: #/trunks/0/register: registering with a carrier is not in this version of forkproxy; it must "
-        "be false",
+        "9:5: #/trunks/0/register: needs user or username next to it",
+        "9:5: #/trunks/0/register: needs address next to it: where the calls go out",
         "10:5: #/trunks/1: warning: accepts no call and sends none: it has neither accept nor address",
         "10:11: #/trunks/1/name: 'carrier' is also the name of #/trunks/0",
         "12:21: #/connectors/Archive_1/type: no installed package offers the connector type 'archvie'; did "
@@ -239,7 +250,7 @@ def test_ten_mistakes_are_found_at_once(check: Check) -> None:
         ),
         (
             "trunks: [{name: a, accept: [1.1.1.1], register: 'no'}]",
-            "#/trunks/0/register: must be true or false",
+            "#/trunks/0/register: string found, boolean expected",
         ),
         ("connectors: [a]", "1:13: #/connectors: array found, object expected"),
         ("connectors: {A: {}}", "1:17: #/connectors/A/type: is missing but it is required"),
@@ -314,8 +325,8 @@ def test_one_mistake(check: Check, text: str, expected: str) -> None:
         ("trunks: [{name: a, accept: [0.0.0.0/0]}]", "#/trunks/0/accept/0: warning: 0.0.0.0/0: everybody"),
         ("trunks: [{name: a, address: sip:b}]", "1:20: #/trunks/0/address: warning: sends no call"),
         (
-            "trunks: [{name: a, address: sip:b, numbers: [+*]}, {name: b, address: sip:b, numbers: [+49*]}]",
-            "#/trunks/1/numbers/0: warning: '+49*' is never reached: '+*' of trunk 'a' comes first",
+            "trunks: [{name: a, address: sip:b, numbers: [+*, +49*]}]",
+            "#/trunks/0/numbers/1: warning: '+49*' says nothing: '+*' before it takes its numbers, too",
         ),
         ("account: {auth_token: abcdef}", "1:11: #/account/auth_token: warning: stands without a sid"),
     ],

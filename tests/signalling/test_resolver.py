@@ -9,6 +9,7 @@ import pytest
 
 from forkproxy.signalling import resolver
 from forkproxy.signalling.resolver import Resolver
+from tests.support.nameserver import Nameserver
 
 
 def test_literals_need_no_look_up() -> None:
@@ -17,7 +18,8 @@ def test_literals_need_no_look_up() -> None:
     assert Resolver().known("localhost") is None
 
 
-async def test_names_are_looked_up_once() -> None:
+async def test_the_systems_answers_are_used_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(resolver, "HOSTS", tmp_path / "none")
     names = Resolver()
     found = await names.resolve("localhost")
     assert "127.0.0.1" in found or "::1" in found
@@ -26,11 +28,14 @@ async def test_names_are_looked_up_once() -> None:
 
 
 async def test_names_that_there_are_not() -> None:
-    for name in ("nobody.invalid", "a" * 300, "\udcff"):
-        assert await Resolver().resolve(name) == ()
+    async with Nameserver({}) as server:
+        names = Resolver([server.address])
+        for name in ("nobody.invalid", "a" * 300, "\udcff"):
+            assert await names.resolve(name) == ()
 
 
-async def test_answers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answers_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(resolver, "HOSTS", tmp_path / "none")
     monkeypatch.setattr(resolver, "LIFETIME", -1.0)
     names = Resolver()
     await names.resolve("localhost")
@@ -46,4 +51,4 @@ async def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         resolver.asyncio, "get_running_loop", lambda: type("Loop", (), {"getaddrinfo": never})()
     )
-    assert await Resolver().resolve("slow.example") == ()
+    assert await Resolver().resolve("slow") == ()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from forkproxy.errors import SignallingError
 from forkproxy.flow.actions import Connect
 from forkproxy.model import SrtpMode
-from forkproxy.signalling.trunks import Trunk, route
+from forkproxy.numbers import rewrite
+from forkproxy.signalling.trunks import Trunk, routes
 
 NUMBER = re.compile(r"\+?[0-9*#]{2,}")
 _URI = re.compile(
@@ -32,10 +34,28 @@ class Target:
     uri: str
     username: str | None = None
     password: str | None = None
-    srtp: SrtpMode | None = None
-    """What the trunk says about encryption; None: nothing."""
-    trunk: str | None = None
-    """The trunk's name; None: the flow named the address."""
+    via: Trunk | None = None
+    """The trunk; None: the flow named the address."""
+
+    @property
+    def srtp(self) -> SrtpMode | None:
+        """What the trunk says about encryption; None: nothing."""
+        return None if self.via is None else self.via.srtp
+
+    @property
+    def trunk(self) -> str | None:
+        """The trunk's name."""
+        return None if self.via is None else self.via.name
+
+    def caller(self, caller_id: str | None, caller: str, local_host: str) -> str:
+        """The From URI: as the trunk shows callers, otherwise as the flow does, otherwise the caller's."""
+        if self.via is None:
+            return caller_uri(caller_id, caller, local_host)
+        wanted = (self.via.caller_id or caller_id or caller).strip()
+        number = re.sub(r"[\s().-]", "", wanted)
+        if NUMBER.fullmatch(number):
+            wanted = rewrite(self.via.caller, number)
+        return caller_uri(wanted, caller, self.via.domain or local_host)
 
 
 def party(uri: str) -> str:
@@ -73,7 +93,16 @@ def caller_uri(caller_id: str | None, caller: str, local_host: str) -> str:
 
 
 def target(connect: Connect, trunks: Sequence[Trunk]) -> Target:
-    """Where a connect-call-to widget leads.
+    """Where a connect-call-to widget leads: the first of `targets`."""
+    return targets(connect, trunks)[0]
+
+
+def targets(
+    connect: Connect, trunks: Sequence[Trunk], up: Callable[[str], bool] = lambda _name: True
+) -> list[Target]:
+    """Where a connect-call-to widget leads, and where next if that fails.
+
+    That is by each trunk that takes the number, those that are `up` first.
 
     Raises:
         NoRoute: no trunk takes the number, or `to` is not an address.
@@ -83,18 +112,23 @@ def target(connect: Connect, trunks: Sequence[Trunk]) -> Target:
         uri = to if to.lower().startswith(("sip:", "sips:")) else f"sip:{to}"
         if _URI.fullmatch(uri) is None:
             raise NoRoute(f"{to!r} is not a SIP address")
-        return Target(uri, connect.username, connect.password)
+        return [Target(uri, connect.username, connect.password)]
     number = re.sub(r"[\s().-]", "", to)
     if NUMBER.fullmatch(number) is None:
         raise NoRoute(f"{to!r} is not a telephone number")
-    trunk = route(trunks, number)
-    if trunk is None or trunk.address is None:
+    found = [_by(trunk, number) for trunk in routes(trunks, number)]
+    if not found:
         raise NoRoute(f"no trunk takes calls to {number}")
-    match = _URI.fullmatch(trunk.address)
+    return sorted(found, key=lambda each: not up(each.trunk or ""))
+
+
+def _by(trunk: Trunk, number: str) -> Target:
+    match = _URI.fullmatch(trunk.address or "")
     if match is None:
         raise NoRoute(f"trunk {trunk.name!r} has no usable address: {trunk.address!r}")
-    uri = f"{match['scheme']}:{number}@{match['host']}{match['rest'] or ''}"
-    return Target(uri, trunk.username, trunk.password, trunk.srtp, trunk.name)
+    dialled = quote(rewrite(trunk.outgoing, number), safe="+*")
+    uri = f"{match['scheme']}:{dialled}@{match['host']}{match['rest'] or ''}"
+    return Target(uri, trunk.username, trunk.password, trunk)
 
 
 def host_of(uri: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from forkproxy.bridge.reports import summary
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError, MediaError, SdpError, StreamError
 from forkproxy.flow import Execution, Flow
+from forkproxy.flow.actions import Connect
 from forkproxy.media import Digit, LegFigures, MaskReport, MediaLeg, Playback
 from forkproxy.media.audio import ringback
 from forkproxy.model import CallInfo, SrtpMode, new_sid
@@ -41,12 +42,20 @@ class CalleeLeg:
     key: int
     media: MediaLeg
     sip: OutgoingLeg | None = None
+    connect: Connect | None = None
+    """What the flow asked for."""
     session: AudioSession | None = None
     """Where it is and what it speaks, once it has said so."""
     answer: bytes = b""
     """Its own words for that."""
     side: Side | None = None
     """The same, once it has changed."""
+    rest: list[addresses.Target] = field(default_factory=list)
+    """Where the call goes if this one fails: the other trunks that take the number."""
+    release: Callable[[], None] = lambda: None
+    """Gives its place on the trunk back."""
+    heard: bool = False
+    """Whether it has sent a provisional response; then the call goes nowhere else."""
 
     @property
     def signalled_from(self) -> str | None:
@@ -247,6 +256,7 @@ class Call:
         self.record.callee(key, event, callee.sip)
         match event:
             case sip.Progress():
+                callee.heard = True
                 early = event.sdp is not None and self._take_answer(callee, event.sdp) is None
                 self._handle(ev.CalleeProgress(key, event.status, event.reason, early))
             case sip.Answered():
@@ -256,7 +266,10 @@ class Call:
                 if callee is self._bridged:
                     self._bridged = None
                     self._loop.call_soon(self._reoffers.callee_is, None)
+                callee.release()
                 self._close_media(callee.media, key)
+                if self._goes_on(key, callee, event):
+                    return
                 self._handle(ev.CalleeEnded(key, event.status, event.reason, event.by))
                 self._check_over()
             case _:
@@ -443,23 +456,65 @@ class Call:
         answers = action.early_media and self._negotiation.offer is not None
         self.leg.ring(action.status, action.reason, self._negotiation.answer if answers else None)
 
+    def _goes_on(self, key: int, callee: CalleeLeg, end: sip.Ended) -> bool:
+        """Whether another trunk takes over a call that this one could not carry; it is dialled then."""
+        failed = end.status in (408, 502, 503) or end.by in ("timeout", "transport")
+        if not callee.rest or callee.heard or not failed or not self.machine.dials(key):
+            return False
+        self._services.counts["calls_failed_over"] += 1
+        trunk = callee.rest[0].trunk
+        self.log.warning("the call goes on to trunk '%s': %d %s", trunk, end.status, end.reason)
+        assert callee.connect is not None
+        self._call_first(key, callee.connect, callee.rest)
+        return True
+
     def _dial(self, action: do.DialCallee) -> None:
         """Begin a second leg; whatever prevents it comes back as its end, so that the flow decides."""
-        media: MediaLeg | None = None
-        key = action.leg
         try:
-            target = addresses.target(action.connect, self._services.trunks)
+            targets = addresses.targets(action.connect, self._services.trunks, self._services.up)
+        except ForkproxyError as error:
+            self._not_dialled(action.leg, action.connect, error.sip_status, str(error))
+            return
+        self._call_first(action.leg, action.connect, targets)
+
+    def _call_first(self, key: int, connect: Connect, targets: Sequence[addresses.Target]) -> None:
+        """Call the first target whose trunk has room; the ones behind it wait for its failure."""
+        for number, target in enumerate(targets, 1):
+            release = self._services.take(target.trunk) if target.trunk is not None else lambda: None
+            if release is not None:
+                self._call(key, connect, target, list(targets[number:]), release)
+                return
+            self._services.counts["calls_limited"] += 1
+            self.log.warning("trunk '%s' has no room for another call", target.trunk)
+        self._not_dialled(key, connect, 503, "no trunk has room for another call")
+
+    def _not_dialled(self, key: int, connect: Connect, status: int, reason: str) -> None:
+        self.log.warning("cannot call %s: %s", connect.to, reason)
+        self.record.not_dialled(key, status, reason)
+        self._post(ev.CalleeEnded(key, status, reason, "local"))
+
+    def _call(
+        self,
+        key: int,
+        connect: Connect,
+        target: addresses.Target,
+        rest: list[addresses.Target],
+        release: Callable[[], None],
+    ) -> None:
+        media: MediaLeg | None = None
+        try:
             media = self._services.media.open_leg(f"{self.info.sid} callee {key}")
             if self.masked:
                 media.mask()
             host = self._services.media_host(addresses.host_of(target.uri), self._host)
-            callee = self._callees[key] = CalleeLeg(key, media)
+            callee = self._callees[key] = CalleeLeg(key, media, connect=connect, rest=rest, release=release)
             self.record.dialled(key, target.uri, target.trunk)
             callee.sip = self._services.endpoint.dial(
                 target.uri,
                 sdp=self._negotiation.offer_for_callee(media, host, self._srtp(target.srtp)),
-                from_uri=addresses.caller_uri(action.connect.caller_id, self.info.from_, host),
-                from_display=self.leg.from_display,
+                from_uri=target.caller(connect.caller_id, self.info.from_, host),
+                from_display="" if target.via and target.via.caller_id else self.leg.from_display,
+                patience=target.via.patience if target.via else None,
                 username=target.username,
                 password=target.password,
                 max_forwards=max(self.leg.max_forwards - 1, 0),
@@ -467,12 +522,11 @@ class Call:
             )
             callee.sip.on_update = lambda offer: self._update(self._callees[key], offer)
         except ForkproxyError as error:
-            self.log.warning("cannot call %s: %s", action.connect.to, error)
             self._callees.pop(key, None)
-            self.record.not_dialled(key, error.sip_status, str(error))
+            release()
             if media is not None:
                 media.close()
-            self._post(ev.CalleeEnded(key, error.sip_status, str(error), "local"))
+            self._not_dialled(key, connect, error.sip_status, str(error))
 
     def _srtp(self, trunk: SrtpMode | None) -> SrtpMode:
         """Whether a callee is offered keys: as its trunk says; otherwise `optional` follows the caller."""

@@ -138,6 +138,10 @@ class CallMachine:
         self._reason: str | None = None
         self._out: list[do.CallAction] = []
 
+    def dials(self, leg: int) -> bool:
+        """Whether the callee with this key is still wanted, and has not answered."""
+        return self.callee is Callee.DIALLING and leg == self._leg
+
     @property
     def deadline(self) -> float | None:
         """When `poll` wants to be called, on the clock of `now`; None: not before the next event."""

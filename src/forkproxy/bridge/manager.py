@@ -15,6 +15,7 @@ from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError
 from forkproxy.flow import Flow
 from forkproxy.model import CallInfo, new_sid
+from forkproxy.numbers import rewrite
 from forkproxy.signalling import IncomingLeg
 from forkproxy.signalling.trunks import origin
 
@@ -85,19 +86,35 @@ class CallManager:
         """A new call: run its flow, or refuse it with a reason. Never raises."""
         counts = self._services.counts
         counts["calls"] += 1
+        trunk = origin(self._services.trunks, leg.remote.host)
+        rules = () if trunk is None else trunk.incoming
+        called = rewrite(rules, leg.to_user)
         info = CallInfo(
             sid=new_sid("CA"),
             account_sid=self._services.host.account.sid,
-            from_=party(leg.from_uri),
-            to=party(leg.request_uri),
+            from_=rewrite(rules, party(leg.from_uri)),
+            to=rewrite(rules, party(leg.request_uri)),
         )
-        flow = self._flows.get(leg.to_user) or self._flows.get(DEFAULT_FLOW)
+        flow = self._flows.get(called) or self._flows.get(DEFAULT_FLOW)
         if flow is None:
-            self._refuse(leg, info, 404, f"no flow takes calls to {leg.to_user!r}")
+            self._refuse(leg, info, 404, f"no flow takes calls to {called!r}")
             return
+        release = None if trunk is None else self._services.take(trunk.name)
+        if trunk is not None and release is None:
+            counts["calls_limited"] += 1
+            self._refuse(leg, info, 503, f"trunk {trunk.name!r} has no room for another call")
+            return
+
+        def over(call: Call) -> None:
+            if release is not None:
+                release()
+            self._over(call)
+
         try:
-            call = Call(leg, info, flow, self._parameters(leg, info), self._services, self._over)
+            call = Call(leg, info, flow, self._parameters(leg, info), self._services, over)
         except ForkproxyError as error:
+            if release is not None:
+                release()
             self._refuse(leg, info, error.sip_status, str(error))
             return
         self._calls[info.sid] = call
@@ -138,7 +155,7 @@ class CallManager:
         counts["calls_rejected"] += 1
         counts[f"calls_rejected_{status}"] += 1
         log.warning("call %s from %s refused with %d: %s", leg.call_id, leg.remote, status, reason)
-        leg.reject(status)
+        leg.reject(status, headers=[("Retry-After", "10")] if status == 503 else ())
         trunk = origin(self._services.trunks, leg.remote.host)
         name = trunk.name if trunk else None
         self._services.record(refused(info, leg, name, status, reason, time.time()))

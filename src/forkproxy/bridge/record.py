@@ -110,7 +110,6 @@ class CallRecord:
                 entry["answered"] = self._stamp(self._clock())
             case sip.Ended():
                 self._ended(entry, event.status, event.reason, event.by)
-                del self._callees[key]
             case _:
                 pass
 
@@ -128,11 +127,10 @@ class CallRecord:
             entry |= {"codec": codecs[0] if codecs else None, "srtp": encrypted}
 
     def heard(self, key: int | None, figures: LegFigures) -> None:
-        """A leg's packets, when it is closed."""
-        name = "caller" if key is None else f"callee_{key}"
-        for entry in self._legs:
-            if entry["leg"] == name:
-                entry["media"] = media(figures)
+        """A leg's packets, when it is closed; of a second leg it is the last that is told."""
+        entry = self._caller if key is None else self._callees.pop(key, None)
+        if entry is not None:
+            entry["media"] = media(figures)
 
     def _ended(self, entry: Entry, status: int, reason: str, by: str) -> None:
         entry |= {"ended": self._stamp(self._clock()), "status": status, "reason": reason, "by": by}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,13 @@ from forkproxy.signalling.trunks import Trunk, origin
 COUNTED = (
     *("calls", "calls_ended", "calls_rejected", "streams", "streams_failed"),
     *("stream_frames_dropped", "tap_frames_dropped", "legs_inactive", "calls_inactive", "internal_errors"),
+    *("calls_failed_over", "calls_limited"),
 )
 """What is there from the start, at 0; refusals and failures by status or code appear as they happen."""
+
+
+def _nothing() -> None:
+    """A call on no trunk has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,10 @@ class Services:
     """What can be done with audio: codecs, SRTP."""
     inactivity: float | None = None
     """Seconds without audio from a phone after which its call is hung up; None: never."""
+    take: Callable[[str], Callable[[], None] | None] = lambda _trunk: _nothing
+    """Counts a call on a trunk by name; what to call when it has ended, or None: the trunk has no room."""
+    up: Callable[[str], bool] = lambda _trunk: True
+    """Whether a trunk answers, as far as is known."""
     record: Sink = lambda _record: None
     """Takes a call's record when the call is over; never waits, never raises."""
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))

@@ -73,7 +73,6 @@ def _listeners(document: Document) -> Iterator[Problem]:
 
 def _trunks(document: Document) -> Iterator[Problem]:
     names: dict[str, int] = {}
-    patterns: dict[str, str] = {}
     trunks = at(document, "trunks")
     for index, trunk in enumerate(trunks if isinstance(trunks, list) else ()):
         if not isinstance(trunk, dict):
@@ -85,8 +84,12 @@ def _trunks(document: Document) -> Iterator[Problem]:
         for one, other in (("username", "password"), ("password", "username")):
             if trunk.get(one) is not None and trunk.get(other) is None:
                 yield document.problem((*path, one), f"needs {other} next to it", key=True)
-        if trunk.get("address") is None and (trunk.get("numbers") or trunk.get("username")):
-            key = "numbers" if trunk.get("numbers") else "username"
+        wanting = [key for key in ("numbers", "username", "health") if trunk.get(key)]
+        wanting += ["register"] if trunk.get("register") is True else []
+        if trunk.get("register") is True and not (trunk.get("user") or trunk.get("username")):
+            yield document.problem((*path, "register"), "needs user or username next to it", key=True)
+        if trunk.get("address") is None and wanting:
+            key = wanting[0]
             yield document.problem((*path, key), "needs address next to it: where the calls go out", key=True)
         if not trunk.get("accept") and trunk.get("address") is None:
             message = "accepts no call and sends none: it has neither accept nor address"
@@ -95,7 +98,7 @@ def _trunks(document: Document) -> Iterator[Problem]:
             message = "sends no call: it has an address but no numbers"
             yield document.problem((*path, "address"), message, key=True, warning=True)
         yield from _networks(document, (*path, "accept"), trunk.get("accept"))
-        yield from _shadowed(document, (*path, "numbers"), trunk.get("numbers"), str(name), patterns)
+        yield from _shadowed(document, (*path, "numbers"), trunk.get("numbers"))
 
 
 def _networks(document: Document, path: tuple[str | int, ...], networks: object) -> Iterator[Problem]:
@@ -109,19 +112,21 @@ def _networks(document: Document, path: tuple[str | int, ...], networks: object)
             yield document.problem((*path, index), message, warning=True)
 
 
-def _shadowed(
-    document: Document, path: tuple[str | int, ...], numbers: object, name: str, patterns: dict[str, str]
-) -> Iterator[Problem]:
-    """A pattern behind one that takes all of its numbers is never reached."""
+def _shadowed(document: Document, path: tuple[str | int, ...], numbers: object) -> Iterator[Problem]:
+    """A pattern behind one of its trunk that takes all of its numbers says nothing.
+
+    (The same numbers on two trunks are no mistake: the second takes over when the first fails.)
+    """
+    patterns: list[str] = []
     for index, pattern in enumerate(numbers if isinstance(numbers, list) else ()):
         if not isinstance(pattern, str):
             continue
-        for earlier, owner in patterns.items():
+        for earlier in patterns:
             if earlier == pattern or (earlier.endswith("*") and pattern.startswith(earlier[:-1])):
-                message = f"{pattern!r} is never reached: {earlier!r} of trunk {owner!r} comes first"
+                message = f"{pattern!r} says nothing: {earlier!r} before it takes its numbers, too"
                 yield document.problem((*path, index), message, warning=True)
                 break
-        patterns.setdefault(pattern, name)
+        patterns.append(pattern)
 
 
 def _account(document: Document) -> Iterator[Problem]:

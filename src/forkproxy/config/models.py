@@ -14,6 +14,7 @@ from forkproxy.connectors import Connector, Host, Instance, Registry
 from forkproxy.errors import Problem
 from forkproxy.flow import Flow
 from forkproxy.model import Address, SrtpMode
+from forkproxy.numbers import Rule
 
 if TYPE_CHECKING:
     from forkproxy.signalling.trunks import Trunk
@@ -34,14 +35,6 @@ def _resolve(path: Path | None, info: ValidationInfo) -> Path | None:
         return path
 
 
-def _not_yet(value: object) -> bool:
-    if value is True:
-        raise ValueError("registering with a carrier is not in this version of forkproxy; it must be false")
-    if value is not False:
-        raise ValueError("must be true or false")
-    return False
-
-
 def _differ(codecs: tuple[str, ...]) -> tuple[str, ...]:
     for codec in codecs:
         if codecs.count(codec) > 1:
@@ -54,6 +47,7 @@ ListenUrl = Annotated[str, PlainValidator(values.listen_url)]
 File = Annotated[Path, AfterValidator(_resolve)]
 OptionalFile = Annotated[Path | None, AfterValidator(_resolve)]
 Text = Annotated[str, AfterValidator(values.text), Field(min_length=1)]
+Rules = tuple[Annotated[Rule, PlainValidator(values.rewrite_rule)], ...]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
@@ -73,6 +67,8 @@ class SipConfig(Section):
     """Addresses to listen at: ``udp://`` and ``tcp://``. Port 0 picks a free one; the ready line names it."""
     advertise: Annotated[str | None, _or_null(values.advertised)] = None
     """The public host, or host:port, that peers must use when forkproxy is behind NAT."""
+    nameservers: tuple[Annotated[Address, PlainValidator(values.nameserver)], ...] = ()
+    """Whom to ask for names instead of the system's: addresses, with a port if that is not 53."""
     drain: Annotated[float, Field(ge=0, le=86_400)] = 30
     """Seconds that running calls may go on after SIGTERM before they are hung up."""
 
@@ -125,8 +121,30 @@ class TrunkConfig(Section):
     srtp: SrtpMode | None = None
     """For its calls, in and out: ``off``, ``optional`` (keys are offered, plain audio is taken) or
     ``required``; null: as `media.srtp` says."""
-    register_: Annotated[bool, PlainValidator(_not_yet), Field(alias="register")] = False
-    """Must be false: registering with a carrier is not in this version."""
+    register_: Annotated[bool, Field(alias="register")] = False
+    """Register with the carrier at `address`, as `user`, so that it sends calls here."""
+    expires: Annotated[int, Field(ge=30, le=86_400)] = 3600
+    """Seconds that a registration is asked for; it is refreshed before they are over."""
+    user: Text | None = None
+    """Whom we are to the carrier; null: `username`."""
+    domain: Annotated[str | None, _or_null(values.advertised)] = None
+    """The host of From; null: ours in calls, the carrier's in registrations."""
+    health: Annotated[float, Field(ge=1, le=3600)] | None = None
+    """Seconds between two OPTIONS to each address of the trunk; calls pass those over that do not answer."""
+    patience: Annotated[float, Field(ge=0.5, le=32)] = 5
+    """Seconds that an address of the trunk has for its first response before the next one is tried."""
+    max_calls: Annotated[int, Field(ge=1)] | None = None
+    """Calls at a time, in both directions; null: any number."""
+    max_rate: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Calls that begin in a second, in both directions."""
+    incoming: Rules = ()
+    """What becomes of the numbers of calls that come in: ``00* -> +*``, the first rule that matches."""
+    outgoing: Rules = ()
+    """What becomes of the dialled number of calls that go out."""
+    caller: Rules = ()
+    """And of the caller's number."""
+    caller_id: Text | None = None
+    """The caller that is shown, whoever calls; null: as the flow says, otherwise the caller."""
 
 
 class AccountConfig(Section):
@@ -239,6 +257,18 @@ class Config(Section):
                 username=trunk.username,
                 password=trunk.password.get_secret_value() if trunk.password else None,
                 srtp=trunk.srtp,
+                register=trunk.register_,
+                expires=trunk.expires,
+                user=trunk.user or trunk.username,
+                domain=trunk.domain,
+                health=trunk.health,
+                patience=trunk.patience,
+                max_calls=trunk.max_calls,
+                max_rate=trunk.max_rate,
+                incoming=trunk.incoming,
+                outgoing=trunk.outgoing,
+                caller=trunk.caller,
+                caller_id=trunk.caller_id,
             )
             for trunk in self.trunks
         )

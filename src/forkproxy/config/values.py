@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from forkproxy.document import did_you_mean
 from forkproxy.model import Address
+from forkproxy.numbers import Rule
 
 Network = IPv4Network | IPv6Network
 
@@ -188,6 +189,23 @@ def trunk_address(value: object) -> str:
             f"{setting!r} is not a transport{did_you_mean(setting, TRANSPORTS)}; udp and tcp are"
         )
     return uri
+
+
+def nameserver(value: object) -> Address:
+    """A DNS server: an address, with a port if it is not 53."""
+    written = text(value)
+    try:
+        return Address(ip(written), 53)
+    except ValueError:
+        address = listen_address(written)
+    if address.port == 0:
+        raise ValueError("port 0 is none that can be asked")
+    return address
+
+
+def rewrite_rule(value: object) -> Rule:
+    """``PATTERN -> NUMBER``, with one ``*`` on each side at the most."""
+    return Rule.parse(text(value))
 
 
 def number_pattern(value: object) -> str:

@@ -6,6 +6,7 @@
 ``GET /calls``                ``{"calls": [...]}``, the running calls, their legs and their streams
 ``POST /calls/SID/mask``      give the call's streams silence from now on; 404 where there is no such call
 ``POST /calls/SID/unmask``    and no more
+``GET /trunks``               ``{"trunks": [...]}``, their registrations, addresses and calls
 ``POST /drain``               take no new calls, and end when the running ones have, as after SIGTERM
 ============================  ================================================================================
 
@@ -24,7 +25,13 @@ from typing import Any
 
 from aiohttp import web
 
-from forkproxy.control.metrics import CONTENT_TYPE, METRICS, exposition, histogram_exposition
+from forkproxy.control.metrics import (
+    CONTENT_TYPE,
+    METRICS,
+    exposition,
+    histogram_exposition,
+    trunk_exposition,
+)
 from forkproxy.errors import ForkproxyError
 from forkproxy.model import Address, Histogram
 
@@ -55,6 +62,8 @@ class ApiServer:
         histograms: Callable[[], Mapping[str, Histogram]] = dict,
         mask: Callable[[str, bool], Mapping[str, Any] | None] = lambda _sid, _on: None,
         drain: Callable[[], None] = lambda: None,
+        trunks: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+        trunk_figures: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
     ) -> None:
         """
         Args:
@@ -65,6 +74,8 @@ class ApiServer:
             histograms: likewise, as `counters`.
             mask: masks the call with a sid, or unmasks it; what became of it, or None: there is no such call.
             drain: begins to drain, if that has not begun.
+            trunks: the trunks, ready for JSON.
+            trunk_figures: what is counted for each trunk, by the names of `forkproxy.control.metrics.TRUNKS`.
         """
         self.address = listen
         """Where it listens; after `start` with the real port."""
@@ -74,6 +85,8 @@ class ApiServer:
         self._histograms = histograms
         self._mask = mask
         self._drain = drain
+        self._trunks = trunks
+        self._trunk_figures = trunk_figures
         self._requests = {"http_requests": 0, "http_bad_requests": 0, "http_connections_refused": 0}
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -88,6 +101,7 @@ class ApiServer:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/calls", self._running)
         application.router.add_post("/calls/{sid}/{action:mask|unmask}", self._masking)
+        application.router.add_get("/trunks", self._lines)
         application.router.add_post("/drain", self._draining)
         # aiohttp logs a traceback for every request that it cannot parse; here these are counted.
         logger = logging.Logger("forkproxy.control.http.parser")
@@ -150,11 +164,15 @@ class ApiServer:
     async def _metrics(self, request: web.Request) -> web.Response:
         # What has not happened yet is there, too, as 0: a rate needs a beginning.
         text = exposition({**dict.fromkeys(METRICS, 0), **self._counters(), **self.counters()})
-        text += histogram_exposition(self._histograms())
+        text += histogram_exposition(self._histograms()) + trunk_exposition(self._trunk_figures())
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _running(self, request: web.Request) -> web.Response:
         text = json.dumps({"calls": list(self._calls())}, default=str)
+        return web.Response(text=text + "\n", content_type="application/json")
+
+    async def _lines(self, request: web.Request) -> web.Response:
+        text = json.dumps({"trunks": list(self._trunks())}, default=str)
         return web.Response(text=text + "\n", content_type="application/json")
 
     async def _draining(self, request: web.Request) -> web.Response:

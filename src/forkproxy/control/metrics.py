@@ -53,6 +53,8 @@ METRICS: dict[str, Metric] = {
     "calls_active": _gauge("Calls of which anything is left: a leg, or a stream that is being handed over."),
     "calls_ended": _counter("Calls that were taken and have ended."),
     "calls_rejected": _counter("Incoming calls that were refused or failed before they were answered."),
+    "calls_failed_over": _counter("Times that an outgoing call went on to the next trunk."),
+    "calls_limited": _counter("Calls that found no room on a trunk, in either direction."),
     "streams": _counter("Streams that flows asked for."),
     "streams_active": _gauge("Streams that have not ended."),
     "streams_failed": _counter("Streams that could not be created or ended early."),
@@ -79,6 +81,8 @@ METRICS: dict[str, Metric] = {
     "sip_sent": _counter("SIP messages sent, retransmissions included."),
     "sip_calls_in": _counter("Incoming calls that were admitted."),
     "sip_calls_out": _counter("Outgoing calls that were begun."),
+    "sip_failed_over": _counter("Times that an outgoing call went on to the trunk's next address."),
+    "sip_registrations_failed": _counter("Attempts to register with a carrier that failed."),
     "sip_options": _counter("OPTIONS requests that were answered."),
     "sip_refreshed": _counter(
         "Re-INVITE and UPDATE requests that left the session as it was, and were accepted."
@@ -193,6 +197,14 @@ HISTOGRAMS: dict[str, str] = {
 }
 """What is kept as histograms, by the name that the code uses."""
 
+TRUNKS: dict[str, Metric] = {
+    "trunk_up": _gauge("1 while one of the trunk's addresses answers, as far as is known; 0 otherwise."),
+    "trunk_registered": _gauge("1 while the trunk is registered; only trunks that register are there."),
+    "trunk_calls": _gauge("Calls on the trunk, in both directions."),
+    "trunk_refused": _counter("Calls that found no room on the trunk."),
+}
+"""What is told of each trunk, with its name as the label `trunk`."""
+
 _NUMBERED = re.compile(r"(.+)_(\d+)")
 
 
@@ -242,6 +254,19 @@ def histogram_exposition(histograms: Mapping[str, Histogram]) -> str:
         for bound, count in zip((*map(_number, histogram.bounds), "+Inf"), counts, strict=True):
             lines.append(f'{exposed}_bucket{{le="{bound}"}} {count}')
         lines += [f"{exposed}_sum {_number(histogram.total)}", f"{exposed}_count {counts[-1]}"]
+    return "".join(line + "\n" for line in lines)
+
+
+def trunk_exposition(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """The trunks' figures, by the names of `TRUNKS` and then by trunk, in the same format."""
+    lines: list[str] = []
+    for name, by_trunk in sorted(figures.items()):
+        metric = TRUNKS[name]
+        exposed = _exposed(name, metric.kind == "counter")
+        lines += _head(exposed, metric.help, metric.kind)
+        for trunk, value in sorted(by_trunk.items()):
+            label = trunk.replace("\\", r"\\").replace('"', r"\"")
+            lines.append(f'{exposed}{{trunk="{label}"}} {_number(int(value))}')
     return "".join(line + "\n" for line in lines)
 
 

@@ -22,5 +22,8 @@ def invite(
     password: bytes | None = None,
     max_forwards: int = 70,
     owner: object = None,
+    peer: str | None = None,
+    peer_port: int = 0,
+    name: bytes = b"",
 ) -> Session: ...
 def start(compare: Callable[[bytes, bytes], bool]) -> Engine: ...

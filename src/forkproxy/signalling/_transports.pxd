@@ -50,4 +50,6 @@ cdef class Transport:
                   int local_port, int direction) except -1
     cdef int transmit(self, bytes data) except -1
 
+cdef int direct(pjsip_tx_data *tdata, bytes host, int port, bytes name, str address, int peer_port,
+                int kind) except -1
 cdef int check(pj_status_t status, str what) except -1

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from forkproxy.errors import EngineError, SdpError, SignallingError
+from forkproxy.errors import SdpError, SignallingError
 from forkproxy.model import Address, new_sid
-from forkproxy.signalling import _calls, _sessions, _transports, uris
+from forkproxy.signalling import _requests, _sessions, _transports, uris
 from forkproxy.signalling import sdp as descriptions
+from forkproxy.signalling.dialling import Attempts, Invite
 from forkproxy.signalling.driver import Driver, driver
 from forkproxy.signalling.events import (
     Answered,
@@ -23,10 +24,14 @@ from forkproxy.signalling.events import (
     ReofferFailed,
     ReofferWithdrawn,
 )
+from forkproxy.signalling.health import Health
 from forkproxy.signalling.intake import Intake, TraceMessage
 from forkproxy.signalling.legs import IncomingLeg, Leg, Listener, OutgoingLeg
 from forkproxy.signalling.listeners import AnyListener, DatagramListener, StreamListener, parse_listen
+from forkproxy.signalling.locate import Destination, transport_of
 from forkproxy.signalling.own import OwnAddresses
+from forkproxy.signalling.requests import Reply, headers_of
+from forkproxy.signalling.resolver import Resolver
 
 if TYPE_CHECKING:
     from forkproxy.signalling._sessions import Event, Session
@@ -42,6 +47,7 @@ COUNTED = (
     "stray_requests", "stray_responses", "malformed_syntax", "malformed_header", "malformed_length",
     "malformed_oversize", "malformed_empty", "malformed_sdp", "mended", "keepalives", "send_errors",
     "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
+    "failed_over", "registrations_failed",
 )  # fmt: skip
 """The counters that only grow; docs/sip.md says what each means."""
 
@@ -57,6 +63,7 @@ class SipEndpoint:
         user_agent: str,
         on_invite: Callable[[IncomingLeg], None],
         admit: Callable[[Address], bool],
+        nameservers: Sequence[Address] = (),
     ) -> None:
         """
         Args:
@@ -65,6 +72,7 @@ class SipEndpoint:
             user_agent: what User-Agent and Server say.
             on_invite: called with every new call that is admitted.
             admit: whether requests from this address are heard; 403 otherwise.
+            nameservers: whom to ask for names instead of the system's; they hold for the whole process.
 
         Raises:
             SignallingError: a listen address or `advertise` cannot be used; the message names it.
@@ -87,6 +95,9 @@ class SipEndpoint:
         self._legs: dict[str, Leg] = {}
         self._idle = asyncio.Event()
         self._dialling: set[asyncio.Task[None]] = set()
+        self._nameservers = tuple(nameservers)
+        self.health = Health()
+        """Which destinations of outgoing calls answer."""
         self._running = False
 
     # -- life -----------------------------------------------------------------------------------------------
@@ -98,6 +109,8 @@ class SipEndpoint:
             SignallingError: one cannot be had; the message names the listen URL. Nothing stays open.
         """
         self._driver.attach(self)
+        if self._nameservers:
+            self._driver.resolver = Resolver(self._nameservers)
         self._running = True
         for url in self._urls:
             opener = DatagramListener if url.scheme == "udp" else StreamListener
@@ -153,6 +166,7 @@ class SipEndpoint:
         username: str | None = None,
         password: str | None = None,
         max_forwards: int = 70,
+        patience: float | None = None,
         on_event: Listener,
     ) -> OutgoingLeg:
         """Place a call.
@@ -163,6 +177,8 @@ class SipEndpoint:
             headers: more headers for the INVITE.
             username, password: answer 401 and 407 with these (MD5 or SHA-256 digest, any realm).
             max_forwards: hops that the call may take.
+            patience: seconds that each destination has for its first response; None: five, and SIP's 32 for
+                the last one.
 
         Raises:
             SignallingError: the URI or a header is malformed, or nothing listens on the transport. What the
@@ -176,61 +192,116 @@ class SipEndpoint:
         descriptions.parse(sdp)
         if target.transport not in ("udp", "tcp"):
             raise SignallingError(f"{uri!r}: transport {target.transport} is not supported; udp and tcp are")
-        if not any(listener.url.scheme == target.transport for listener in self._listeners):
+        located = self._driver.resolver.located(target)
+        settled = located is not None or target.port is not None or transport_of(target.text) is not None
+        if settled and target.transport not in self.schemes:
             raise SignallingError(f"{uri!r} needs a {target.transport}:// listen address")
         leg = OutgoingLeg(self, new_sid("SL"), on_event, target)
         self._legs[leg.id] = leg
-
-        def invite(addresses: Sequence[str]) -> None:
-            listener = self._listener_for(target.transport, addresses)
-            if listener is None:
-                self._fail(leg, 502, f"{target.host} cannot be resolved")
-                return
-            home, peer = listener
-            host = self.own.host(home.url, peer)
-            try:
-                session = _calls.invite(
-                    self.agent, home.home, target.text.encode(), local, remote, host.encode(),
-                    self.own.port(home.url.port), sdp, extra,
-                    None if username is None else username.encode(),
-                    None if password is None else password.encode(),
-                    max_forwards, leg,
-                )  # fmt: skip
-            except EngineError as error:
-                self._fail(leg, 500, str(error))
-                return
-            leg.dialled(session)
-            self._counts["calls_out"] += 1
-
-        known = self._driver.resolver.known(target.host)
-        if known is not None:
-            invite(known)
+        self._counts["calls_out"] += 1
+        leg.attempts = Attempts(
+            self,
+            leg,
+            Invite(
+                target=target,
+                local=local,
+                remote=remote,
+                sdp=sdp,
+                headers=extra,
+                username=None if username is None else username.encode(),
+                password=None if password is None else password.encode(),
+                max_forwards=max_forwards,
+                patience=patience,
+            ),
+        )
+        if located is not None:
+            leg.attempts.begin(located)
         else:
-            task = asyncio.get_running_loop().create_task(self._look_up(target.host, leg, invite))
+            task = asyncio.get_running_loop().create_task(self._look_up(target, leg, leg.attempts))
             self._dialling.add(task)
             task.add_done_callback(self._dialling.discard)
         self.soon()
         return leg
 
-    async def _look_up(self, host: str, leg: Leg, invite: Callable[[Sequence[str]], None]) -> None:
-        addresses = await self._driver.resolver.resolve(host)
+    async def _look_up(self, target: uris.SipUri, leg: Leg, attempts: Attempts) -> None:
+        found = await self.locate(target)
         if not leg.ended:
-            invite(addresses)
+            attempts.begin(found)
             self.soon()
 
-    def _listener_for(self, scheme: str, addresses: Sequence[str]) -> tuple[AnyListener, str] | None:
-        """Our listener for the first address that one of them can reach, and that address."""
-        for address in addresses:
-            for listener in self._listeners:
-                if listener.url.scheme == scheme and listener.url.v6 == (":" in address):
-                    return listener, address
+    async def locate(self, target: uris.SipUri) -> list[Destination]:
+        """Where a URI leads (RFC 3263), best first; empty where it leads nowhere."""
+        return await self._driver.resolver.locate(target, self.schemes)
+
+    @property
+    def schemes(self) -> list[str]:
+        """The transports that we have, in the order in which we like to use them."""
+        return list(dict.fromkeys(listener.url.scheme for listener in self._listeners))
+
+    def listener_for(self, destination: Destination) -> AnyListener | None:
+        """Our listener from which a destination can be reached; None: there is none."""
+        for listener in self._listeners:
+            if (listener.url.scheme, listener.url.v6) == (destination.transport, ":" in destination.host):
+                return listener
         return None
+
+    def contact(self, destination: Destination) -> str:
+        """Our host and port, as a Contact says them to a destination."""
+        listener = self.listener_for(destination)
+        if listener is None:
+            return ""
+        host = self.own.host(listener.url, destination.host)
+        return str(Address(host, self.own.port(listener.url.port)))
+
+    async def request(
+        self,
+        method: str,
+        uri: str,
+        destination: Destination,
+        *,
+        from_uri: str,
+        to_uri: str,
+        call_id: str,
+        cseq: int,
+        headers: Sequence[tuple[str, str]] = (),
+        answer: tuple[str, str] | None = None,
+        contact_user: str | None = None,
+    ) -> Reply:
+        """Send REGISTER or OPTIONS outside of calls, once, and wait for what becomes of it.
+
+        Args:
+            answer: the header that answers a challenge.
+            contact_user: with a Contact at our address, with this user part.
+
+        Raises:
+            SignallingError: a URI or header is malformed, or no listener reaches the destination.
+        """
+        listener = self.listener_for(destination)
+        if listener is None:
+            raise SignallingError(f"no listener reaches {destination}")
+        host = self.own.host(listener.url, destination.host)
+        port = self.own.port(listener.url.port)
+        contact = None
+        if contact_user is not None:
+            tail = "" if destination.transport == "udp" else f";transport={destination.transport}"
+            contact = uris.name_addr("", f"sip:{contact_user}@{self.contact(destination)}{tail}")
+        more = uris.headers(headers)
+        if answer is not None:
+            more.append(uris.credentials(*answer))
+        outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        _requests.send(
+            self.agent, listener.home, method.encode(), uris.parse_uri(uri).text.encode(),
+            uris.name_addr("", from_uri), uris.name_addr("", to_uri), contact, call_id.encode(), cseq,
+            host.encode(), port, destination.host, destination.port, more, outcome,
+        )  # fmt: skip
+        self.soon()
+        return await outcome
 
     def abandon(self, leg: OutgoingLeg) -> None:
         """A leg is hung up before its INVITE went out."""
-        self._fail(leg, 487, "Request Terminated", local=True)
+        self.fail(leg, 487, "Request Terminated", local=True)
 
-    def _fail(self, leg: Leg, status: int, reason: str, *, local: bool = False) -> None:
+    def fail(self, leg: Leg, status: int, reason: str, *, local: bool = False) -> None:
         """A leg ends that never had a session; told later, as all events are."""
 
         def tell() -> None:
@@ -245,12 +316,25 @@ class SipEndpoint:
     def deliver(self, event: Event) -> None:
         """One event of the engine, turned into the leg's."""
         session, kind, status, reason, detail = event
+        if kind == _requests.RESPONSE:
+            outcome: asyncio.Future[Reply] = session.owner
+            if not outcome.done():
+                outcome.set_result(
+                    Reply(status, reason, () if detail is None else headers_of(detail), detail is not None)
+                )
+            return
         if kind == _sessions.EVENT_INVITE:
             self._invited(session)
             return
         leg: Leg | None = session.owner
         if leg is None or leg.ended:
             return
+        attempts = leg.attempts if isinstance(leg, OutgoingLeg) else None
+        if attempts is not None and kind == _sessions.EVENT_ENDED:
+            if attempts.ended(session, status, detail):
+                return
+        elif attempts is not None:
+            attempts.heard()
         if kind == _sessions.EVENT_PROGRESS:
             leg.happened(Progress(status, reason, detail))
         elif kind == _sessions.EVENT_ANSWERED:

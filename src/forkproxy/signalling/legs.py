@@ -16,7 +16,9 @@ from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Pr
 
 if TYPE_CHECKING:
     from forkproxy.signalling._sessions import Session
+    from forkproxy.signalling.dialling import Attempts
     from forkproxy.signalling.endpoint import SipEndpoint
+    from forkproxy.signalling.locate import Destination
 
 log = logging.getLogger(__name__)
 
@@ -254,17 +256,20 @@ class OutgoingLeg(Leg):
         super().__init__(endpoint, leg_id, on_event)
         self.uri = uri.text
         self.remote = Address(uri.host, uri.port or 5060)
-        self._given_up = False
+        self.given_up = False
+        """Whether we have hung up; then nothing more is tried."""
+        self.attempts: Attempts | None = None
 
     def hang_up(self, status: int | None = None, reason: str = "") -> None:
-        if self._session is None and not self.ended and not self._given_up:
-            self._given_up = True  # its name is being looked up, or it has just been refused
-            self._endpoint.abandon(self)
+        again, self.given_up = self.given_up, True
+        if self._session is None and not self.ended and not again:
+            self._endpoint.abandon(self)  # its name is being looked up, or it has just been refused
             return
         super().hang_up(status, reason)
 
-    def dialled(self, session: Session) -> None:
-        """The INVITE is on its way; not for others."""
+    def dialled(self, session: Session, destination: Destination) -> None:
+        """An INVITE is on its way; not for others."""
         self._session = session
+        self.remote = Address(destination.host, destination.port)
         self.call_id = session.call_id
         self.local_host = session.local_host.decode()

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from forkproxy.model import SrtpMode
+from forkproxy.numbers import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,38 @@ class Trunk:
     password: str | None = field(default=None, repr=False)
     srtp: SrtpMode | None = None
     """Whether its calls are encrypted, in and out; None: as all others."""
+    register: bool = False
+    """Whether we register with it, as `identity`."""
+    expires: int = 3600
+    """Seconds that a registration is asked for."""
+    user: str | None = None
+    """The user part of `identity` and of the Contact that is registered."""
+    domain: str | None = None
+    """The host of `identity`, and of From in its calls."""
+    health: float | None = None
+    """Seconds between two OPTIONS to each of its destinations; None: none are sent."""
+    patience: float = 5.0
+    """Seconds that a destination has for its first response to a call."""
+    max_calls: int | None = None
+    max_rate: float | None = None
+    """Calls a second."""
+    incoming: tuple[Rule, ...] = ()
+    """What becomes of the numbers of its calls that come in, the caller's and the called one."""
+    outgoing: tuple[Rule, ...] = ()
+    """What becomes of the dialled number of a call that goes out."""
+    caller: tuple[Rule, ...] = ()
+    """And of the caller's."""
+    caller_id: str | None = None
+    """The caller of every call that goes out, whoever calls."""
+
+    @property
+    def identity(self) -> str:
+        """Its address of record: whom we are to the carrier."""
+        host = self.domain
+        if host is None:
+            rest = (self.address or "sip:localhost").partition(":")[2].partition(";")[0]
+            host = rest.partition("]")[0] + "]" if rest.startswith("[") else rest.partition(":")[0]
+        return f"sip:{self.user}@{host}" if self.user else f"sip:{host}"
 
 
 def route(trunks: Sequence[Trunk], number: str) -> Trunk | None:
@@ -36,10 +69,16 @@ def route(trunks: Sequence[Trunk], number: str) -> Trunk | None:
     >>> route([carrier], "+4930123456") is None
     True
     """
-    for trunk in trunks:
-        if trunk.address is not None and any(_matches(number, pattern) for pattern in trunk.numbers):
-            return trunk
-    return None
+    return next(iter(routes(trunks, number)), None)
+
+
+def routes(trunks: Sequence[Trunk], number: str) -> list[Trunk]:
+    """Every trunk with an address and a pattern that `number` matches, in their order."""
+    return [
+        trunk
+        for trunk in trunks
+        if trunk.address is not None and any(_matches(number, pattern) for pattern in trunk.numbers)
+    ]
 
 
 def literal(host: str) -> IPv4Address | IPv6Address | None:

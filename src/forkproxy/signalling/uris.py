@@ -91,6 +91,17 @@ def header(name: str, value: str, *, redirect: bool = False) -> tuple[bytes, byt
     return name.encode(), value.encode("utf-8", "surrogateescape")
 
 
+def credentials(name: str, value: str) -> tuple[bytes, bytes]:
+    """A header that answers a digest challenge, whose parts came from the network.
+
+    Raises:
+        SignallingError: it cannot be sent.
+    """
+    if _CONTROL.search(value) or len(value) > 4096:
+        raise SignallingError(f"the challenge cannot be answered: {name} would not be a header")
+    return name.encode(), value.encode("utf-8", "surrogateescape")
+
+
 def headers(pairs: Sequence[tuple[str, str]], *, redirect: bool = False) -> list[tuple[bytes, bytes]]:
     """`header()` for each."""
     return [header(name, value, redirect=redirect) for name, value in pairs]
