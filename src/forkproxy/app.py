@@ -15,6 +15,7 @@ from forkproxy.bridge.prompts import Prompts
 from forkproxy.bridge.services import Services
 from forkproxy.config import Config, establish_account
 from forkproxy.connectors import Connector, Host, abandoned
+from forkproxy.control.captures import Captures
 from forkproxy.control.http import ApiServer
 from forkproxy.control.records import CallRecords
 from forkproxy.media import MediaEngine
@@ -65,7 +66,10 @@ class App:
             nameservers=config.sip.nameservers,
         )
         self._carriers = Carriers(self._endpoint, config.routes())
-        trace_sip(self._endpoint)
+        self._captures = Captures(config.trace.folder)
+        self._captures.on_change = self._trace
+        self._endpoint.on_dialled = self._captures.dialled
+        self._trace()
         self._prompts = Prompts(USER_AGENT)
         self._records = CallRecords(config.cdr.file)
         self._services = Services(
@@ -76,6 +80,7 @@ class App:
             prompts=self._prompts,
             media_address=self._media_address(),
             record=self._records.write,
+            watch=self._captures,
             take=self._carriers.take,
             up=self._carriers.up,
             **self._settings(config),
@@ -90,6 +95,7 @@ class App:
             accepting=lambda: self._endpoint.accepting,
             drain=self._asked_to_drain,
             trunks=self._carriers.describe,
+            captures=self._captures,
             trunk_figures=self._carriers.figures,
         )
         self.on_drain: Callable[[], None] = lambda: None
@@ -141,6 +147,7 @@ class App:
         await self._prompts.close()
         await self._api.close()
         self._records.close()
+        self._captures.close()
 
     def reload(self, config: Config) -> list[str]:
         """Apply a configuration to the calls that come from now on; running ones keep what they have.
@@ -170,7 +177,8 @@ class App:
         self._retire([each for name, each in before.items() if name not in kept], gone)
         logs.hide(*config.secrets())
         logs.change(config.log.level, config.log.format)
-        trace_sip(self._endpoint)
+        self._captures.folder = config.trace.folder
+        self._trace()
         self._records.reopen(config.cdr.file)
         self.config = config
         return ignored(self._started, config)
@@ -212,6 +220,9 @@ class App:
             self._retiring[task] = connectors
             task.add_done_callback(lambda task: self._retiring.pop(task, None))
 
+    def _trace(self) -> None:
+        trace_sip(self._endpoint, self._captures)
+
     def _asked_to_drain(self) -> None:
         if self._endpoint.accepting:
             self._endpoint.accepting = False
@@ -227,6 +238,7 @@ class App:
         }
         figures |= self._services.counts
         figures |= self._records.counters()
+        figures |= self._captures.counters()
         figures |= {f"sip_{name}": value for name, value in self._endpoint.counters().items()}
         figures |= {f"sip_{name}": value for name, value in self._access.counters().items()}
         figures |= {f"rtp_{name}": value for name, value in self._media.counters().items()}

@@ -195,6 +195,21 @@ def demo(out: Path, seconds: float) -> None:
     sys.exit(run(out, seconds))
 
 
+@main.command()
+@click.argument("file", type=FILE)
+@click.option("--full", is_flag=True, help="Show each message below its arrow.")
+def trace(file: Path, full: bool) -> None:
+    """Draw the SIP of FILE as a ladder: a trace of forkproxy's, or any pcap file with SIP over UDP."""
+    from forkproxy.control import ladder, pcap
+
+    try:
+        packets = list(pcap.read(file.read_bytes()))
+    except (OSError, pcap.PcapError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        _fail(f"{file} {'cannot be read: ' if isinstance(error, OSError) else ''}{reason}")
+    click.echo(ladder.draw(ladder.rungs(packets), whole=full), nl=False)
+
+
 def _keep_standard_descriptors() -> None:
     """Where 0, 1 or 2 is closed, the next socket would get that number, and a phone what is printed."""
     for number in range(3):

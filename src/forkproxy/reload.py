@@ -11,7 +11,7 @@ from forkproxy.config import Config
 
 APPLIED = frozenset(
     {
-        *("trunks", "connectors", "flows", "account.sid", "account.auth_token", "cdr.file"),
+        *("trunks", "connectors", "flows", "account.sid", "account.auth_token", "cdr.file", "trace.folder"),
         *("sip.drain", "media.codecs", "media.srtp", "media.inactivity", "log.level", "log.format"),
         *("streams.ca_file", "streams.allow_ws", "streams.start_wait", "streams.buffer"),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from forkproxy.control.captures import Captures
 from forkproxy.signalling import SipEndpoint, TraceMessage
 from forkproxy.signalling.sdes import masked
 
@@ -16,9 +17,21 @@ MOST = 8_000
 """Characters of a message that are shown; junk can be 64 kB of it."""
 
 
-def trace_sip(endpoint: SipEndpoint) -> None:
-    """Log what `endpoint` sends and receives, if the level is low enough. Otherwise it costs nothing."""
-    endpoint.set_trace(_show if log.isEnabledFor(logging.DEBUG) else None)
+def trace_sip(endpoint: SipEndpoint, captures: Captures | None = None) -> None:
+    """Show what `endpoint` sends and receives to the log, if its level is low enough, and to `captures`.
+
+    While nobody wants it, it costs nothing.
+    """
+    capturing = captures.message if captures is not None and captures.active else None
+    if capturing is None or not log.isEnabledFor(logging.DEBUG):
+        endpoint.set_trace(_show if log.isEnabledFor(logging.DEBUG) else capturing)
+        return
+
+    def both(message: TraceMessage) -> None:
+        _show(message)
+        capturing(message)
+
+    endpoint.set_trace(both)
 
 
 def _show(message: TraceMessage) -> None:

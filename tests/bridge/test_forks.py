@@ -44,7 +44,9 @@ async def test_a_bidirectional_stream_is_heard_by_the_caller() -> None:
     echo = make(Echo)
     services = cast(
         Services,
-        SimpleNamespace(connectors={"websocket": echo}, host=HOST, buffer=30.0, counts=Counter()),
+        SimpleNamespace(
+            connectors={"websocket": echo}, host=HOST, buffer=30.0, counts=Counter(), watch=Mock()
+        ),
     )
     told: list[ev.CallEvent] = []
     idle = asyncio.Event()

@@ -514,6 +514,7 @@ class Call:
                 sdp=self._negotiation.offer_for_callee(media, host, self._srtp(target.srtp)),
                 from_uri=target.caller(connect.caller_id, self.info.from_, host),
                 from_display="" if target.via and target.via.caller_id else self.leg.from_display,
+                about=self.info.sid,
                 patience=target.via.patience if target.via else None,
                 username=target.username,
                 password=target.password,

@@ -105,6 +105,7 @@ class Forks:
             return
         tap = self._media.tap(runner.feed, spec.tracks.members)
         self._open[key] = Fork(runner, tap, asyncio.get_running_loop().time())
+        self._told("opened", runner.sid, connector=connector.name, tracks=str(spec.tracks))
         runner.start()
 
     def close(self, key: int, reason: str) -> None:
@@ -188,14 +189,24 @@ class Forks:
         match event:
             case StreamCreated():
                 log.info("stream created")
+                self._told("created", event.sid)
                 self._post(ev.StreamCreated(key, event.sid))
             case StreamWarning():
                 self._services.counts[f"stream_warnings_{event.code}"] += 1
                 log.warning("stream warning %d: %s", event.code, event.message)
+                self._told("warning", event.sid, code=event.code, message=event.message)
             case StreamEnded():
                 self._ended(key, event, log)
 
+    def _told(self, what: str, sid: str, **more: Any) -> None:
+        """For whoever traces the call."""
+        names = {fork.runner.sid: fork.runner.name for fork in self._open.values()}
+        event = {"event": f"stream {what}", "sid": sid, "name": names.get(sid), **more}
+        self._services.watch.stream(self._info.sid, event)
+
     def _ended(self, key: int, event: StreamEnded, log: logging.LoggerAdapter[logging.Logger]) -> None:
+        error = None if event.error is None else str(event.error)
+        self._told("ended" if error is None else "failed", event.sid, message=error)
         fork = self._open.pop(key, None)
         if fork is not None:
             self._close_tap(fork)

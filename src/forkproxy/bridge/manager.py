@@ -95,6 +95,8 @@ class CallManager:
             from_=rewrite(rules, party(leg.from_uri)),
             to=rewrite(rules, party(leg.request_uri)),
         )
+        numbers = (info.from_, info.to)
+        self._services.watch.began(info.sid, leg.call_id, numbers, None if trunk is None else trunk.name)
         flow = self._flows.get(called) or self._flows.get(DEFAULT_FLOW)
         if flow is None:
             self._refuse(leg, info, 404, f"no flow takes calls to {called!r}")
@@ -136,6 +138,7 @@ class CallManager:
 
     def _over(self, call: Call) -> None:
         self._calls.pop(call.info.sid, None)
+        self._services.watch.ended(call.info.sid)
         self._services.counts["calls_ended"] += 1
         for calls, gone in self._earlier:
             calls.discard(call.info.sid)
@@ -155,6 +158,7 @@ class CallManager:
         counts["calls_rejected"] += 1
         counts[f"calls_rejected_{status}"] += 1
         log.warning("call %s from %s refused with %d: %s", leg.call_id, leg.remote, status, reason)
+        self._services.watch.ended(info.sid)
         leg.reject(status, headers=[("Retry-After", "10")] if status == 503 else ())
         trunk = origin(self._services.trunks, leg.remote.host)
         name = trunk.name if trunk else None

@@ -26,6 +26,19 @@ COUNTED = (
 """What is there from the start, at 0; refusals and failures by status or code appear as they happen."""
 
 
+class Watch:
+    """What is told of calls while they are up, for those who trace them; this one does not care."""
+
+    def began(self, sid: str, call_id: str, numbers: tuple[str, ...], trunk: str | None) -> None:
+        """A call has come in: its Call-ID, the calling and the called number, the trunk that it came by."""
+
+    def stream(self, sid: str, event: Mapping[str, Any]) -> None:
+        """Something of one of its streams."""
+
+    def ended(self, sid: str) -> None:
+        """Nothing is left of it."""
+
+
 def _nothing() -> None:
     """A call on no trunk has ended."""
 
@@ -57,6 +70,7 @@ class Services:
     """Counts a call on a trunk by name; what to call when it has ended, or None: the trunk has no room."""
     up: Callable[[str], bool] = lambda _trunk: True
     """Whether a trunk answers, as far as is known."""
+    watch: Watch = field(default_factory=Watch)
     record: Sink = lambda _record: None
     """Takes a call's record when the call is over; never waits, never raises."""
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))

@@ -183,6 +183,13 @@ class CdrConfig(Section):
     """One JSON object a line is appended for every call; reopened on SIGHUP. null: none are written."""
 
 
+class TraceConfig(Section):
+    """Where traces of single calls go."""
+
+    folder: OptionalFile = None
+    """A pcap file for each call that is traced on demand is made here; null: nothing can be traced."""
+
+
 class LogConfig(Section):
     """What is written to standard error."""
 
@@ -209,6 +216,7 @@ class Config(Section):
     streams: StreamsConfig = StreamsConfig()
     api: ApiConfig = ApiConfig()
     cdr: CdrConfig = CdrConfig()
+    trace: TraceConfig = TraceConfig()
     log: LogConfig = LogConfig()
 
     _flows: dict[str, Flow] = {}

@@ -7,6 +7,10 @@
 ``POST /calls/SID/mask``      give the call's streams silence from now on; 404 where there is no such call
 ``POST /calls/SID/unmask``    and no more
 ``GET /trunks``               ``{"trunks": [...]}``, their registrations, addresses and calls
+``GET /traces``               the traces that are waiting for calls, and those that are running
+``POST /traces``              trace the next call of ``?number=`` or ``?trunk=``
+``POST /traces/N/stop``       wait for its calls no more
+``POST /calls/SID/trace``     trace a call that is up
 ``POST /drain``               take no new calls, and end when the running ones have, as after SIGTERM
 ============================  ================================================================================
 
@@ -25,6 +29,7 @@ from typing import Any
 
 from aiohttp import web
 
+from forkproxy.control.captures import Captures
 from forkproxy.control.metrics import (
     CONTENT_TYPE,
     METRICS,
@@ -62,6 +67,7 @@ class ApiServer:
         histograms: Callable[[], Mapping[str, Histogram]] = dict,
         mask: Callable[[str, bool], Mapping[str, Any] | None] = lambda _sid, _on: None,
         drain: Callable[[], None] = lambda: None,
+        captures: Captures | None = None,
         trunks: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
         trunk_figures: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
     ) -> None:
@@ -74,6 +80,7 @@ class ApiServer:
             histograms: likewise, as `counters`.
             mask: masks the call with a sid, or unmasks it; what became of it, or None: there is no such call.
             drain: begins to drain, if that has not begun.
+            captures: traces calls; None: none are traced.
             trunks: the trunks, ready for JSON.
             trunk_figures: what is counted for each trunk, by the names of `forkproxy.control.metrics.TRUNKS`.
         """
@@ -85,6 +92,7 @@ class ApiServer:
         self._histograms = histograms
         self._mask = mask
         self._drain = drain
+        self._captures = captures or Captures(None)
         self._trunks = trunks
         self._trunk_figures = trunk_figures
         self._requests = {"http_requests": 0, "http_bad_requests": 0, "http_connections_refused": 0}
@@ -102,6 +110,10 @@ class ApiServer:
         application.router.add_get("/calls", self._running)
         application.router.add_post("/calls/{sid}/{action:mask|unmask}", self._masking)
         application.router.add_get("/trunks", self._lines)
+        application.router.add_get("/traces", self._traces)
+        application.router.add_post("/traces", self._tracing)
+        application.router.add_post("/traces/{number:[0-9]{1,9}}/stop", self._tracing_no_more)
+        application.router.add_post("/calls/{sid}/trace", self._tracing)
         application.router.add_post("/drain", self._draining)
         # aiohttp logs a traceback for every request that it cannot parse; here these are counted.
         logger = logging.Logger("forkproxy.control.http.parser")
@@ -174,6 +186,32 @@ class ApiServer:
     async def _lines(self, request: web.Request) -> web.Response:
         text = json.dumps({"trunks": list(self._trunks())}, default=str)
         return web.Response(text=text + "\n", content_type="application/json")
+
+    async def _traces(self, request: web.Request) -> web.Response:
+        return web.Response(
+            text=json.dumps(self._captures.describe()) + "\n", content_type="application/json"
+        )
+
+    async def _tracing(self, request: web.Request) -> web.Response:
+        query = request.query
+        try:
+            begun = self._captures.start(
+                sid=request.match_info.get("sid"),
+                number=query.get("number"),
+                trunk=query.get("trunk"),
+                calls=int(query.get("calls", 1)),
+                seconds=float(query.get("seconds", 600)),
+            )
+        except ValueError:
+            return _text(400, "calls and seconds are numbers")
+        if isinstance(begun, str):
+            return _text(404 if begun == "no such call" else 409, begun)
+        return web.Response(text=json.dumps(begun) + "\n", content_type="application/json")
+
+    async def _tracing_no_more(self, request: web.Request) -> web.Response:
+        if not self._captures.stop(int(request.match_info["number"])):
+            return _text(404, "no such trace")
+        return _text(200, "stopped")
 
     async def _draining(self, request: web.Request) -> web.Response:
         self._drain()

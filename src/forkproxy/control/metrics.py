@@ -169,6 +169,9 @@ METRICS: dict[str, Metric] = {
     "cdr_written": _counter("Call-detail records written."),
     "cdr_lost": _counter("Call-detail records that could not be written; the log says why."),
     "cdr_waiting": _gauge("Call-detail records that wait to be written."),
+    # Traces of single calls
+    "trace_packets_written": _counter("Packets written to traces of single calls."),
+    "trace_packets_lost": _counter("Packets missing in their trace: it was full, or could not be written."),
     # The HTTP server and the log
     "http_requests": _counter("Requests to the HTTP server."),
     "http_bad_requests": _counter("Requests to the HTTP server that were malformed."),

@@ -40,6 +40,8 @@ class Invite:
     max_forwards: int
     patience: float | None
     """As PATIENCE, and for the last destination, too; None: that one has SIP's 32 seconds."""
+    about: str
+    """What the call is known by to the one who placed it."""
 
 
 class Attempts:
@@ -83,6 +85,7 @@ class Attempts:
             self._endpoint.fail(self._leg, 500, str(error))
             return
         self._leg.dialled(session, destination)
+        self._endpoint.on_dialled(invite.about, self._leg.call_id)
         patience = invite.patience if invite.patience is not None or not self._left else PATIENCE
         if patience is not None:
             loop = asyncio.get_running_loop()

@@ -96,6 +96,8 @@ class SipEndpoint:
         self._idle = asyncio.Event()
         self._dialling: set[asyncio.Task[None]] = set()
         self._nameservers = tuple(nameservers)
+        self.on_dialled: Callable[[str, str], None] = lambda _about, _call_id: None
+        """Told the `about` and the Call-ID of each INVITE that goes out."""
         self.health = Health()
         """Which destinations of outgoing calls answer."""
         self._running = False
@@ -167,6 +169,7 @@ class SipEndpoint:
         password: str | None = None,
         max_forwards: int = 70,
         patience: float | None = None,
+        about: str = "",
         on_event: Listener,
     ) -> OutgoingLeg:
         """Place a call.
@@ -179,6 +182,7 @@ class SipEndpoint:
             max_forwards: hops that the call may take.
             patience: seconds that each destination has for its first response; None: five, and SIP's 32 for
                 the last one.
+            about: what the call is known by to the caller of this; `on_dialled` is told it.
 
         Raises:
             SignallingError: the URI or a header is malformed, or nothing listens on the transport. What the
@@ -212,6 +216,7 @@ class SipEndpoint:
                 password=None if password is None else password.encode(),
                 max_forwards=max_forwards,
                 patience=patience,
+                about=about,
             ),
         )
         if located is not None:
