@@ -79,7 +79,7 @@
     F(pj_status_t, pjsip_tpmgr_unregister_tpfactory, (pjsip_tpmgr *manager, pjsip_tpfactory *factory)) \
     /* transactions, dialogs, invite sessions */ \
     F(unsigned, pjsip_tsx_layer_get_tsx_count, (void)) \
-    F(pj_status_t, pjsip_tsx_terminate, (pjsip_transaction *tsx, int code)) \
+    F(pj_status_t, pjsip_tsx_stop_retransmit, (pjsip_transaction *tsx)) \
     F(pj_status_t, pjsip_tx_data_set_transport, (pjsip_tx_data *tdata, const pjsip_tpselector *selector)) \
     F(pj_status_t, pjsip_endpt_create_request, \
       (pjsip_endpoint *endpoint, const pjsip_method *method, const pj_str_t *target, const pj_str_t *from, \

@@ -563,7 +563,7 @@ cdef extern from "functions.h":
         pj_pool_t *pool, char *buffer, size_t length, pjmedia_sdp_session **sdp)
     pj_status_t pjmedia_sdp_validate2 "pj.pjmedia_sdp_validate2" (
         const pjmedia_sdp_session *sdp, pj_bool_t strict)
-    pj_status_t pjsip_tsx_terminate "pj.pjsip_tsx_terminate" (pjsip_transaction *tsx, int code)
+    pj_status_t pjsip_tsx_stop_retransmit "pj.pjsip_tsx_stop_retransmit" (pjsip_transaction *tsx)
     pj_status_t pjsip_tx_data_set_transport "pj.pjsip_tx_data_set_transport" (
         pjsip_tx_data *tdata, const pjsip_tpselector *selector)
     pj_status_t pjsip_endpt_create_request "pj.pjsip_endpt_create_request" (

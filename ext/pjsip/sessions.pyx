@@ -211,16 +211,18 @@ cdef class Session:
         the_engine.settle()
 
     def give_up(self):
-        """Ends an INVITE that has got no response at all (not even 100), as if its time were over.
+        """Leaves an INVITE that has got no response at all (not even 100); nothing more is told of it.
 
-        False: it has got one, or there is none.
+        It is not repeated, a late provisional response is answered with CANCEL, and a late 200 with BYE.
+        False: there has been a response, or there is no INVITE.
         """
         if (self.inv == NULL or self.closing or self.inv.role != PJSIP_ROLE_UAC
                 or self.inv.state > PJSIP_INV_STATE_CALLING or self.inv.invite_tsx == NULL
                 or self.inv.invite_tsx.state >= PJSIP_TSX_STATE_PROCEEDING):
             return False
-        pjsip_tsx_terminate(self.inv.invite_tsx, 408)
-        the_engine.settle()
+        self.owner = None
+        pjsip_tsx_stop_retransmit(self.inv.invite_tsx)
+        self.end(408)
         return True
 
     cdef int send(self, pjsip_tx_data *tdata) except -1:

@@ -325,6 +325,10 @@ def test_one_mistake(check: Check, text: str, expected: str) -> None:
         ("trunks: [{name: a, accept: [0.0.0.0/0]}]", "#/trunks/0/accept/0: warning: 0.0.0.0/0: everybody"),
         ("trunks: [{name: a, address: sip:b}]", "1:20: #/trunks/0/address: warning: sends no call"),
         (
+            "trunks: [{name: a, address: sip:b, numbers: [+*], user: u, register: true}]",
+            "1:60: #/trunks/0/register: warning: registers for calls and accepts none",
+        ),
+        (
             "trunks: [{name: a, address: sip:b, numbers: [+*, +49*]}]",
             "#/trunks/0/numbers/1: warning: '+49*' says nothing: '+*' before it takes its numbers, too",
         ),

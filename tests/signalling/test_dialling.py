@@ -91,6 +91,28 @@ async def test_silence_goes_on(stations: Stations) -> None:
     assert isinstance(outcome, Answered)
 
 
+@pytest.mark.parametrize(("late", "answered_with"), [(180, "CANCEL"), (200, "BYE")])
+async def test_a_late_response_rings_nobody_for_nothing(
+    stations: Stations, late: int, answered_with: str
+) -> None:
+    async with (
+        Carrier(lambda request: None) as silent,
+        Carrier(lambda request: (486, [])) as other,
+        Nameserver(servers(silent.port, other.port)) as names,
+    ):
+        station = await stations(nameservers=[names.address])
+        _, history = station.dial("sip:bob@carrier.example", patience=0.1)
+        assert (await history.first(Ended)).status == 486
+        sdp = answer_to(silent.requests[0].body)
+        silent.respond(silent.requests[0], late, [f"Contact: <{silent.uri}>"], sdp if late == 200 else b"")
+        await until(lambda: silent.of(answered_with))
+        silent.respond(silent.of(answered_with)[0], 200)
+        if late == 180:
+            silent.respond(silent.requests[0], 487)
+        await until(lambda: silent.of("ACK"))
+        assert history.names == ["Ended"], "nothing more is told"
+
+
 async def test_100_is_an_answer(stations: Stations) -> None:
     async with (
         Carrier(lambda request: (100, []) if request.method == "INVITE" else (200, [])) as slow,

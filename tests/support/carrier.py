@@ -54,13 +54,15 @@ class Carrier(asyncio.DatagramProtocol):
         if answer is not None:
             self.respond(request, *answer)
 
-    def respond(self, request: Message, status: int, more: Sequence[str] = ()) -> None:
+    def respond(self, request: Message, status: int, more: Sequence[str] = (), sdp: bytes = b"") -> None:
         """Answer a request, also once more."""
         kept = [f"{name}: {request.get(name.lower())}" for name in ("Via", "From", "Call-ID", "CSeq")]
         to = request.get("to") if status == 100 else f"{request.get('to')};tag=c{self.port}"
         lines = [f"SIP/2.0 {status} {REASONS.get(status, 'Whatever')}", *kept, f"To: {to}", *more]
-        text = "\r\n".join([*lines, "Content-Length: 0"]) + "\r\n\r\n"
-        self._transport.sendto(text.encode(), self._peer)
+        if sdp:
+            lines.append("Content-Type: application/sdp")
+        text = "\r\n".join([*lines, f"Content-Length: {len(sdp)}"]) + "\r\n\r\n"
+        self._transport.sendto(text.encode() + sdp, self._peer)
 
 
 class Guarded:

@@ -88,6 +88,9 @@ def _trunks(document: Document) -> Iterator[Problem]:
         wanting += ["register"] if trunk.get("register") is True else []
         if trunk.get("register") is True and not (trunk.get("user") or trunk.get("username")):
             yield document.problem((*path, "register"), "needs user or username next to it", key=True)
+        if trunk.get("register") is True and not trunk.get("accept"):
+            message = "registers for calls and accepts none: accept needs the carrier's addresses"
+            yield document.problem((*path, "register"), message, key=True, warning=True)
         if trunk.get("address") is None and wanting:
             key = wanting[0]
             yield document.problem((*path, key), "needs address next to it: where the calls go out", key=True)

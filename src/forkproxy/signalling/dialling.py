@@ -93,8 +93,11 @@ class Attempts:
 
     def _impatient(self, session: Session) -> None:
         self._timer = None
-        if session.give_up():
-            self._endpoint.soon()
+        if not session.give_up():
+            return
+        self._endpoint.soon()
+        if not self.ended(session, 408, "timeout"):
+            self._endpoint.fail(self._leg, 408, "Request Timeout", by="timeout")
 
     def heard(self) -> None:
         """The destination has sent a provisional response or an answer: it is the one."""

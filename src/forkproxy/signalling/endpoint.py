@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from forkproxy.errors import SdpError, SignallingError
 from forkproxy.model import Address, new_sid
@@ -304,15 +304,22 @@ class SipEndpoint:
 
     def abandon(self, leg: OutgoingLeg) -> None:
         """A leg is hung up before its INVITE went out."""
-        self.fail(leg, 487, "Request Terminated", local=True)
+        self.fail(leg, 487, "Request Terminated", by="local")
 
-    def fail(self, leg: Leg, status: int, reason: str, *, local: bool = False) -> None:
-        """A leg ends that never had a session; told later, as all events are."""
+    def fail(
+        self,
+        leg: Leg,
+        status: int,
+        reason: str,
+        *,
+        by: Literal["local", "timeout", "transport"] = "transport",
+    ) -> None:
+        """A leg ends that has no session, or none any more; told later, as all events are."""
 
         def tell() -> None:
             self._forget(leg)
             if not leg.ended:
-                leg.happened(Ended(status, reason, "local" if local else "transport"))
+                leg.happened(Ended(status, reason, by))
 
         asyncio.get_running_loop().call_soon(tell)
 
