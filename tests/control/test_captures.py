@@ -83,6 +83,21 @@ async def test_a_call_by_its_number_from_its_invite_to_its_end(captures: Capture
     assert [each.name for each in file.parent.iterdir()] == ["CA1.pcap"]
 
 
+async def test_a_call_by_where_it_goes_has_its_beginning_too(captures: Captures, tmp_path: Path) -> None:
+    begun(captures.start(trunk="carrier"))
+    begun(captures.start(number="+33"))
+    for name, number, trunk in (("1", "+49", "carrier"), ("2", "+33", None), ("3", "+33", "carrier")):
+        captures.message(message(f"c{name}"))
+        captures.began(f"CA{name}", f"c{name}", ("+1", "+2"), None)
+        captures.goes_out(f"CA{name}", number, trunk)
+        captures.message(message(f"o{name}", remote=BOB, sent=True))
+        captures.dialled(f"CA{name}", f"o{name}")
+    assert [each["sid"] for each in captures.describe()["running"]] == ["CA1", "CA2"]
+    for name in ("1", "2"):
+        found = await titles(tmp_path / "traces" / f"CA{name}.pcap", 2)
+        assert found == ["192.0.2.1 INVITE", "192.0.2.9 INVITE"]
+
+
 async def test_a_call_that_is_up_from_here_on(captures: Captures, tmp_path: Path) -> None:
     captures.began("CA1", "c1", ("+1", "+2"), None)
     captures.dialled("CA1", "c2")

@@ -114,7 +114,8 @@ async def test_kamailio_registers_us_and_sends_us_its_calls(tmp_path: Path) -> N
             "health": 1,
         }
         definition = flow("connect", connect_to(bob.uri))
-        async with Proxy(tmp_path / "proxy", definition, config={"trunks": [trunk]}) as proxy:
+        flows = {"out": dial(NUMBER)}
+        async with Proxy(tmp_path / "proxy", definition, flows=flows, config={"trunks": [trunk]}) as proxy:
 
             async def registered() -> dict[str, Any]:
                 for _ in range(200):
@@ -132,6 +133,9 @@ async def test_kamailio_registers_us_and_sends_us_its_calls(tmp_path: Path) -> N
             taken = await asyncio.wait_for(bob.incoming.get(), 10)
             taken.respond(486, "Busy Here")
             assert (await call.response(300)).status == 486
+            await proxy.idle()
+            call = await alice.call(f"sip:out@127.0.0.1:{proxy.udp[1]}", proxy.udp)
+            assert (await call.response(300)).status == 486, "our INVITE's digest was refused"
             await proxy.idle()
         again = await alice.call(f"sip:acme@127.0.0.1:{kamailio.port}", ("127.0.0.1", kamailio.port))
         assert (await again.response(300)).status == 404, "it has unregistered"

@@ -1,4 +1,4 @@
-"""Debian's kamailio as a carrier's registrar: asks for digest, keeps contacts, sends calls to them."""
+"""Debian's kamailio as a carrier: asks for digest, calls who has registered, finds numbers busy."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ request_route {{
         exit;
     }}
     if (is_method("CANCEL")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
+    if ($rU =~ "^[+]") {{
+        if (!pv_auth_check("carrier.test", "{password}", "0", "0")) {{
+            auth_challenge("carrier.test", "1");
+            exit;
+        }}
+        sl_send_reply("486", "Busy Here");
+        exit;
+    }}
     record_route();
     if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
     t_relay();

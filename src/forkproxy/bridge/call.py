@@ -509,6 +509,7 @@ class Call:
             host = self._services.media_host(addresses.host_of(target.uri), self._host)
             callee = self._callees[key] = CalleeLeg(key, media, connect=connect, rest=rest, release=release)
             self.record.dialled(key, target.uri, target.trunk)
+            self._services.watch.goes_out(self.info.sid, connect.to, target.trunk)
             callee.sip = self._services.endpoint.dial(
                 target.uri,
                 sdp=self._negotiation.offer_for_callee(media, host, self._srtp(target.srtp)),

@@ -32,6 +32,9 @@ class Watch:
     def began(self, sid: str, call_id: str, numbers: tuple[str, ...], trunk: str | None) -> None:
         """A call has come in: its Call-ID, the calling and the called number, the trunk that it came by."""
 
+    def goes_out(self, sid: str, number: str, trunk: str | None) -> None:
+        """It is about to be connected: what is dialled, and by which trunk."""
+
     def stream(self, sid: str, event: Mapping[str, Any]) -> None:
         """Something of one of its streams."""
 

@@ -193,14 +193,12 @@ class Captures(Watch):
 
     def began(self, sid: str, call_id: str, numbers: tuple[str, ...], trunk: str | None) -> None:
         """A call has come in."""
-        known = self._calls[sid] = Known([call_id.encode()])
-        if not self._wishes:
-            return
-        self._forget_old(asyncio.get_running_loop().time())
-        for wish in list(self._wishes.values()):
-            if wish.sid is None and ((wish.number in numbers) if wish.number else wish.trunk == trunk):
-                self._fulfil(wish, sid, known)
-                break
+        self._calls[sid] = Known([call_id.encode()])
+        self._match(sid, numbers, trunk)
+
+    def goes_out(self, sid: str, number: str, trunk: str | None) -> None:
+        """A second leg is begun."""
+        self._match(sid, (number,), trunk)
 
     def dialled(self, sid: str, call_id: str) -> None:
         """One of its second legs has sent an INVITE; with another Call-ID again when it goes on elsewhere."""
@@ -262,6 +260,17 @@ class Captures(Watch):
             del self._wishes[number]
         if old:
             self.on_change()
+
+    def _match(self, sid: str, numbers: tuple[str, ...], trunk: str | None) -> None:
+        """Capture a call if somebody wishes that; what has been seen of it is in `_recent`."""
+        known = self._calls.get(sid)
+        if not self._wishes or known is None or known.capture is not None:
+            return
+        self._forget_old(asyncio.get_running_loop().time())
+        for wish in list(self._wishes.values()):
+            if wish.sid is None and ((wish.number in numbers) if wish.number else wish.trunk == trunk):
+                self._fulfil(wish, sid, known)
+                break
 
     def _fulfil(self, wish: Wish, sid: str, known: Known) -> None:
         captured = sum(each.capture is not None for each in self._calls.values())
