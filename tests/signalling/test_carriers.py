@@ -11,6 +11,7 @@ import pytest
 from forkproxy.signalling import carriers as module
 from forkproxy.signalling.carriers import Carriers
 from forkproxy.signalling.driver import driver
+from forkproxy.signalling.events import Ended
 from forkproxy.signalling.resolver import Resolver
 from forkproxy.signalling.trunks import Trunk
 from tests.signalling.support import Station, until
@@ -140,6 +141,25 @@ async def test_probes_say_who_is_up(working: Working) -> None:
         assert trunks.figures()["trunk_up"] == {"carrier": 0.0}
         answers["status"] = 200
         await until(lambda: trunks.up("carrier"))
+
+
+async def test_calls_find_out_by_themselves_who_is_down(stations: Stations, working: Working) -> None:
+    """Without probes, too, the next call takes the next trunk first."""
+    async with Carrier(lambda request: (503, [])) as carrier:
+        records = {
+            ("_sip._udp.carrier.example", "SRV"): [f"1 0 {carrier.port} host.example."],
+            ("host.example", "A"): ["127.0.0.1"],
+        }
+        async with Nameserver(records) as names:
+            station = await stations(nameservers=[names.address])
+            trunks = await working(Trunk("carrier", address="sip:carrier.example"), station=station)
+            assert trunks.up("carrier")
+            assert trunks.describe()[0]["destinations"] == []
+            _, history = station.dial("sip:bob@Carrier.example")
+            await history.first(Ended)
+        assert not trunks.up("carrier")
+        entry = trunks.describe()[0]
+        assert entry["destinations"] == [{"address": f"udp:127.0.0.1:{carrier.port}", "up": False}]
 
 
 async def test_limits_hold_over_a_change_of_the_trunk(working: Working) -> None:

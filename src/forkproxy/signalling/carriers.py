@@ -36,8 +36,12 @@ class Line:
     def __init__(self, endpoint: SipEndpoint, trunk: Trunk, limit: Limit, retry: float) -> None:
         self.trunk = trunk
         self.limit = limit
-        self.destinations: list[Destination] = []
-        """Where its address led when that was looked up last."""
+        self._uri: uris.SipUri | None = None
+        if trunk.address is not None:
+            try:
+                self._uri = uris.parse_uri(trunk.address)
+            except ForkproxyError as error:  # its calls fail with the same words
+                log.warning("the trunk's address cannot be used: %s", error, extra={"trunk": trunk.name})
         self.registration: Registration | None = None
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
@@ -81,10 +85,15 @@ class Line:
             self.registration.given_back()
 
     @property
+    def destinations(self) -> list[Destination]:
+        """Where its address led when that was looked up last, for a call or for us."""
+        return [] if self._uri is None else self._endpoint.last_located(self._uri)
+
+    @property
     def up(self) -> bool:
         """Whether calls may go out by it: one of its destinations answers, or nothing is known of them."""
-        now, health = self._loop.time(), self._endpoint.health
-        return not self.destinations or any(not health.is_down(each, now) for each in self.destinations)
+        now, health, known = self._loop.time(), self._endpoint.health, self.destinations
+        return not known or any(not health.is_down(each, now) for each in known)
 
     def describe(self) -> dict[str, Any]:
         """For the operator."""
@@ -196,13 +205,7 @@ class Line:
             log.warning("the trunk's address does not answer", extra={**about, "status": reply.status})
 
     async def _locate(self) -> list[Destination]:
-        assert self.trunk.address is not None
-        try:
-            found = await self._endpoint.locate(uris.parse_uri(self.trunk.address))
-        except ForkproxyError:
-            found = []
-        if found:
-            self.destinations = found
+        found = [] if self._uri is None else await self._endpoint.locate(self._uri)
         return self._endpoint.health.order(found, self._loop.time())
 
 

@@ -238,6 +238,10 @@ class SipEndpoint:
         """Where a URI leads (RFC 3263), best first; empty where it leads nowhere."""
         return await self._driver.resolver.locate(target, self.schemes)
 
+    def last_located(self, target: uris.SipUri) -> list[Destination]:
+        """Where a URI led when it was located last, for a call say; empty when it was not."""
+        return self._driver.resolver.last(target)
+
     @property
     def schemes(self) -> list[str]:
         """The transports that we have, in the order in which we like to use them."""

@@ -34,6 +34,7 @@ class Resolver:
         self._system = not nameservers
         self._dice = random.Random()
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._last: dict[tuple[str, int | None, str | None], list[Destination]] = {}
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._hosts_read: tuple[int, int] | None = None
 
@@ -45,7 +46,19 @@ class Resolver:
 
     async def locate(self, uri: SipUri, supported: Sequence[str]) -> list[Destination]:
         """Where a URI leads (RFC 3263), best first; `supported` are our transports. Never raises."""
-        return await locate(uri.host, uri.port, transport_of(uri.text), supported, self, self._dice)
+        wanted = transport_of(uri.text)
+        found = await locate(uri.host, uri.port, wanted, supported, self, self._dice)
+        if len(self._last) >= REMEMBERED:
+            self._last.clear()
+        self._last[(uri.host.lower(), uri.port, wanted)] = found
+        return found
+
+    def last(self, uri: SipUri) -> list[Destination]:
+        """Where a URI led when that was asked last; empty when it was not."""
+        literal = self.located(uri)
+        if literal is not None:
+            return literal
+        return self._last.get((uri.host.lower(), uri.port, transport_of(uri.text)), [])
 
     async def query(self, name: str, kind: Kind) -> tuple[Record, ...]:
         """DNS records."""
