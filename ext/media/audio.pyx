@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from media.g711 cimport alaw_decode, ulaw_decode, ulaw_encode
+from media.resample cimport MOST_LINEAR, Past, resample, resample_fill
 
 cdef enum:
     PCM = 1
@@ -18,6 +19,43 @@ cdef enum:
     ULAW = 7
     RATE = 8000
     TAPS = 16       # half the length of the resampling filter, in samples of the lower rate
+
+
+resample_fill()
+
+
+cdef class Narrower:
+    """Linear samples of 16 bits, little-endian, at 8, 16 or 24 kHz, in pieces, to mu-law at 8,000 Hz."""
+
+    cdef Past past
+    cdef int khz
+    cdef bytes rest
+
+    def __cinit__(self, int khz):
+        if khz not in (8, 16, 24):
+            raise ValueError(f"{khz} kHz is not 8, 16 or 24")
+        self.khz = khz
+        self.rest = b""
+
+    def feed(self, bytes audio):
+        """The next piece, cut anywhere: its mu-law, and that of what was left over of the piece before."""
+        cdef int16_t narrow[MOST_LINEAR]
+        cdef bytes whole = self.rest + audio
+        cdef int width = self.khz // 8
+        cdef int64_t count = len(whole) // (2 * width)
+        cdef bytes result = PyBytes_FromStringAndSize(NULL, count)
+        cdef uint8_t *to = <uint8_t *>PyBytes_AS_STRING(result)
+        cdef const int16_t *samples = <const int16_t *>PyBytes_AS_STRING(whole)
+        cdef int64_t at = 0
+        cdef int32_t part, i
+        self.rest = whole[count * 2 * width:]
+        while at < count:
+            part = <int32_t>min(count - at, MOST_LINEAR // width)
+            resample(&self.past, self.khz, 8, samples + at * width, part * width, narrow)
+            for i in range(part):
+                to[at + i] = ulaw_encode(narrow[i])
+            at += part
+        return result
 
 
 cdef float sample_at(const uint8_t *p, int code, int bits) noexcept nogil:
@@ -75,7 +113,7 @@ cdef int64_t gcd(int64_t a, int64_t b) noexcept nogil:
     return a
 
 
-cdef bint resample(
+cdef bint convert(
     const float *samples, int64_t count, int64_t rate, uint8_t *to, int64_t out
 ) noexcept nogil:
     """`out` mu-law samples at 8,000 Hz from `count` at `rate`: one kernel for each phase between the two.
@@ -153,7 +191,7 @@ def to_ulaw(bytes body, int code, int bits, int channels, int64_t rate):
                 for n in range(out):
                     to[n] = as_ulaw(samples[margin + n])
             else:
-                done = resample(samples + margin, count, rate, to, out)
+                done = convert(samples + margin, count, rate, to, out)
             free(samples)
     if not done:
         raise MemoryError

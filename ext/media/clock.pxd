@@ -17,6 +17,9 @@ its time and the reordering window are over. The rules, in the order in which a 
   frame.
 - Holes are concealed by repeating the last samples, faded out over 60 ms; then there is silence.
 
+A place on the timeline is 125 us. What lies there is an octet of mu-law, or, for those who want linear
+samples, one, two or three of these (8, 16, 24 kHz): `unit` octets.
+
 `forkproxy.media.twins.TrackClock` says the same in Python, sample by sample.
 """
 
@@ -67,7 +70,9 @@ cdef struct Clock:
     int64_t start              # ns of the monotonic clock at which frame 0 begins
     int64_t emitted            # frames cut so far
     int32_t frames             # room, in frames from `emitted` on
-    uint8_t *samples           # position p lies at p % (frames * FRAME)
+    int32_t unit               # octets at a place; 1: mu-law, otherwise linear samples of two octets
+    uint8_t *samples           # position p lies at p % (frames * FRAME), times `unit`
+    uint8_t *last              # the newest one received at each place of a frame: what concealment repeats
     uint8_t *marks
     bint laid                  # a packet has been laid; what follows is about the newest one
     uint64_t source
@@ -79,8 +84,7 @@ cdef struct Clock:
     int64_t block_start
     int64_t block_best         # ns that the best packet of the block was ahead of the timeline
     int32_t block_packets
-    uint8_t last[FRAME]        # the newest sample received at each place of a frame: what concealment repeats
-    int32_t faded              # samples concealed in a row, FADE: nothing left to repeat
+    int32_t faded              # places concealed in a row, FADE: nothing left to repeat
     ClockFigures figures
 
 
@@ -105,15 +109,27 @@ cdef inline void figures_recount(ClockFigures *figures, int counted, int as_) no
     figures.masked += as_ == FLAG_MASKED
 
 
-cdef inline bint clock_open(Clock *clock, int64_t start, int32_t window_frames) noexcept nogil:
+cdef inline int64_t clock_octets(const Clock *clock) noexcept nogil:
+    """What a clock's timeline takes: samples, a frame of the last ones, and marks."""
+    return (clock.frames * (clock.unit + 1) + clock.unit) * <int64_t>FRAME
+
+
+cdef inline bint clock_allocate(Clock *clock) noexcept nogil:
+    """An empty timeline. False: no memory."""
+    clock.samples = <uint8_t *>calloc(1, clock_octets(clock))
+    clock.last = clock.samples + <int64_t>clock.frames * FRAME * clock.unit
+    clock.marks = clock.last + FRAME * clock.unit
+    return clock.samples != NULL
+
+
+cdef inline bint clock_open(Clock *clock, int64_t start, int32_t window_frames, int32_t unit) noexcept nogil:
     """False: no memory. `clock` may then be closed all the same."""
     memset(clock, 0, sizeof(Clock))
     clock.start = start
     clock.frames = window_frames + AHEAD_FRAMES
+    clock.unit = unit
     clock.faded = FADE
-    clock.samples = <uint8_t *>calloc(2 * clock.frames, FRAME)
-    clock.marks = clock.samples + clock.frames * FRAME
-    return clock.samples != NULL
+    return clock_allocate(clock)
 
 
 cdef inline void clock_close(Clock *clock) noexcept nogil:
@@ -124,11 +140,9 @@ cdef inline void clock_close(Clock *clock) noexcept nogil:
 cdef inline bint clock_copy(Clock *to, const Clock *clock) noexcept nogil:
     """A second clock in the same state, to look ahead with."""
     memcpy(to, clock, sizeof(Clock))
-    to.samples = <uint8_t *>calloc(2 * clock.frames, FRAME)
-    if to.samples == NULL:
+    if not clock_allocate(to):
         return False
-    to.marks = to.samples + clock.frames * FRAME
-    memcpy(to.samples, clock.samples, 2 * clock.frames * FRAME)
+    memcpy(to.samples, clock.samples, clock_octets(clock))
     return True
 
 
@@ -145,31 +159,30 @@ cdef inline void clock_quiet(Clock *clock, int64_t start, int64_t end) noexcept 
     while p < end:
         if clock.marks[p % size] == EMPTY:
             clock.marks[p % size] = QUIET
-            clock.samples[p % size] = ULAW_SILENCE
         p += 1
 
 
 cdef inline void clock_lay(
     Clock *clock, int64_t position, const uint8_t *payload, int32_t count, const uint8_t *table
 ) noexcept nogil:
-    """Copy samples to the timeline (through `table` unless NULL); what has been cut or has no room falls
-    away."""
+    """Copy `count` places to the timeline (mu-law through `table` unless NULL); what has been cut or has no
+    room falls away."""
     cdef int64_t size = <int64_t>clock.frames * FRAME
     cdef int64_t begin = max(position, clock.emitted * FRAME)
     cdef int64_t end = min(position + count, clock.emitted * FRAME + size)
     cdef int32_t part
     if begin >= end:
         return
-    payload += begin - position
+    payload += (begin - position) * clock.unit
     clock.end = max(clock.end, end)
     while begin < end:
         part = <int32_t>min(end - begin, size - begin % size)
         if table == NULL:
-            memcpy(clock.samples + begin % size, payload, part)
+            memcpy(clock.samples + begin % size * clock.unit, payload, part * clock.unit)
         else:
             g711_translate(clock.samples + begin % size, payload, part, table)
         memset(clock.marks + begin % size, SAMPLE, part)
-        payload += part
+        payload += part * clock.unit
         begin += part
 
 
@@ -218,7 +231,7 @@ cdef inline void clock_push(
     const uint8_t *table,
     int64_t now,
 ) noexcept nogil:
-    """Lay one packet of `count` samples that arrived at `now` (`table`: see `clock_lay`)."""
+    """Lay one packet, `count` places long, that arrived at `now` (`table`: see `clock_lay`)."""
     cdef int64_t position, ahead, frames
     cdef int64_t cut = clock.emitted * FRAME
     cdef bint newest = True
@@ -275,9 +288,14 @@ cdef inline void clock_pause(Clock *clock, int64_t now) noexcept nogil:
     clock_quiet(clock, clock.end, ((now - clock.start) // FRAME_NS + 1) * FRAME)
 
 
+cdef inline void frame_silence(uint8_t *to, int32_t unit) noexcept nogil:
+    """A frame of nothing."""
+    memset(to, ULAW_SILENCE if unit == 1 else 0, FRAME * unit)
+
+
 cdef inline void clock_forget(Clock *clock) noexcept nogil:
     """Nothing of what has been cut may be repeated where something is lost."""
-    memset(clock.last, ULAW_SILENCE, FRAME)
+    frame_silence(clock.last, clock.unit)
     clock.faded = FADE
 
 
@@ -292,10 +310,42 @@ cdef inline bint clock_whole(const uint8_t *marks) noexcept nogil:
     return missing == 0
 
 
+cdef inline void place_received(
+    Clock *clock, uint8_t *to, int place, const uint8_t *samples
+) noexcept nogil:
+    """One place of a frame: what came."""
+    if clock.unit == 1:
+        to[place] = clock.last[place] = samples[place]
+    else:
+        memcpy(to + place * clock.unit, samples + place * clock.unit, clock.unit)
+        memcpy(clock.last + place * clock.unit, samples + place * clock.unit, clock.unit)
+
+
+cdef inline void place_repeated(const Clock *clock, uint8_t *to, int place) noexcept nogil:
+    """One place of a frame: what came here last, fainter."""
+    cdef int16_t *samples
+    cdef const int16_t *last
+    cdef int i
+    if clock.unit == 1:
+        to[place] = ulaw_encode(ulaw_linear[clock.last[place]] * (FADE - clock.faded) // FADE)
+        return
+    samples = <int16_t *>(to + place * clock.unit)
+    last = <const int16_t *>(clock.last + place * clock.unit)
+    for i in range(clock.unit // 2):
+        samples[i] = <int16_t>(last[i] * (FADE - clock.faded) // FADE)
+
+
+cdef inline void place_silent(const Clock *clock, uint8_t *to, int place) noexcept nogil:
+    if clock.unit == 1:
+        to[place] = ULAW_SILENCE
+    else:
+        memset(to + place * clock.unit, 0, clock.unit)
+
+
 cdef inline int clock_cut(Clock *clock, uint8_t *to) noexcept nogil:
-    """Write the next frame's FRAME octets to `to`; its flags."""
+    """Write the next frame, FRAME places, to `to`; its flags."""
     cdef int64_t at = clock.emitted % clock.frames * FRAME
-    cdef uint8_t *samples = clock.samples + at
+    cdef uint8_t *samples = clock.samples + at * clock.unit
     cdef uint8_t *marks = clock.marks + at
     cdef bint some = False
     cdef bint hole = False
@@ -303,23 +353,23 @@ cdef inline int clock_cut(Clock *clock, uint8_t *to) noexcept nogil:
     cdef int i
     clock.emitted += 1
     if clock_whole(marks):
-        memcpy(to, samples, FRAME)
-        memcpy(clock.last, samples, FRAME)
+        memcpy(to, samples, FRAME * clock.unit)
+        memcpy(clock.last, samples, FRAME * clock.unit)
         memset(marks, EMPTY, FRAME)
         clock.faded = 0
         clock.figures.received += 1
         return FLAG_RECEIVED
     for i in range(FRAME):
         if marks[i] == SAMPLE:
-            to[i] = clock.last[i] = samples[i]
+            place_received(clock, to, i, samples)
             clock.faded = 0
             some = True
         elif marks[i] == EMPTY and clock.faded < FADE:
-            to[i] = ulaw_encode(ulaw_linear[clock.last[i]] * (FADE - clock.faded) // FADE)
+            place_repeated(clock, to, i)
             clock.faded += 1
             hole = True
         else:
-            to[i] = ULAW_SILENCE
+            place_silent(clock, to, i)
             if marks[i] == QUIET:
                 clock.faded = FADE
             else:

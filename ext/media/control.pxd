@@ -10,12 +10,16 @@ from media.leg cimport (
     COUNTS,
     MAX_HOSTS,
     OPEN,
+    WIDES,
     Leg,
     Playback,
     Tapped,
     leg_hear_all,
+    leg_heir,
     leg_keep_figures,
+    leg_place,
     leg_signal,
+    leg_tapped,
     tapped_rest,
 )
 from media.linux cimport close, monotonic_ns
@@ -131,11 +135,14 @@ cdef inline void leg_leave(Worker *worker, Leg *leg) noexcept nogil:
 
 cdef inline void leg_hold(Leg *leg, int track, bint held, int64_t now) noexcept nogil:
     """A track's direction is forbidden or allowed from now on; that it was so already changes nothing."""
+    cdef int n
     if not held:
         spans_end(&leg.withheld.held[track], now)
         return
-    if leg.tapped != NULL and not spans_open(&leg.withheld.held[track]):
-        clock_pause(&leg.tapped.tracks[track], now)
+    if not spans_open(&leg.withheld.held[track]):
+        for n in range(WIDES + 1):
+            if leg_tapped(leg, n) != NULL:
+                clock_pause(&leg_tapped(leg, n).tracks[track], now)
     spans_begin(&leg.withheld.held[track], now)
 
 
@@ -270,15 +277,21 @@ cdef inline void leg_speech_figures(Worker *worker, Leg *leg, SpeechFigures *to)
     worker_unlock(worker)
 
 
-cdef inline void leg_tap(Worker *worker, Leg *leg, Tapped *fresh) noexcept nogil:
-    """One more tap; the first one brings the clocks and the ring."""
+cdef inline Tapped *leg_tap(Worker *worker, Leg *leg, int32_t unit, Tapped *fresh) noexcept nogil:
+    """One more tap of a format; its first one brings the clocks and the ring."""
+    cdef Tapped **place = leg_place(leg, unit)
     worker_lock(worker)
     if fresh != NULL:
         fresh.withheld = &leg.withheld
-        leg.tapped = fresh
+        place[0] = fresh
+        leg.wides += unit != 1
+        leg.tapped_by += 1
+        if leg.counted == NULL:
+            leg.counted = fresh
         worker_tap(worker, fresh)
-    leg.tapped.taps += 1
+    place[0].taps += 1
     worker_unlock(worker)
+    return place[0]
 
 
 cdef inline bint leg_mask(Worker *worker, Leg *leg) noexcept nogil:
@@ -315,22 +328,33 @@ cdef inline void leg_set_watch(Worker *worker, Leg *leg, int64_t watch_ns) noexc
 
 
 cdef inline int32_t leg_untap(
-    Worker *worker, Leg *leg, int64_t now, Pair *rest, int32_t most, uint64_t *written
+    Worker *worker, Leg *leg, Tapped *tapped, int64_t now, Pair *rest, int32_t most, uint64_t *written
 ) noexcept nogil:
     """One tap less. `written` pairs are in the ring; those that follow are put into `rest`: their number,
-    or -1: no memory for them. With the last tap the leg lets go of its `tapped`, which is the caller's then.
+    or -1: no memory for them. With the last tap of its format the leg lets go of `tapped`, which is the
+    caller's then.
     """
-    cdef Tapped *tapped = leg.tapped
+    cdef int32_t unit = tapped.tracks[INBOUND].unit
     cdef int32_t count = -1
+    cdef bint counted
     worker_lock(worker)
     written[0] = tapped.ring.written
+    counted = tapped.taps == 1 and leg.counted == tapped
+    if counted and leg.tapped_by > 1:
+        leg_keep_figures(leg, tapped)  # now: those who go on count the frames that are cut below
+        counted = False
     if rest != NULL:
         count = tapped_rest(tapped, now, rest, most)
     tapped.taps -= 1
     if tapped.taps == 0:
         worker_untap(worker, tapped)
-        leg_keep_figures(leg, tapped)
-        leg.tapped = NULL
+        leg_place(leg, unit)[0] = NULL
+        leg.wides -= unit != 1
+        leg.tapped_by -= 1
+        if counted:
+            leg_keep_figures(leg, tapped)
+        if leg.counted == tapped:
+            leg.counted = leg_heir(leg)
     worker_unlock(worker)
     return count
 
@@ -340,9 +364,9 @@ cdef inline void leg_snapshot(Worker *worker, Leg *leg, bint is_open, Snapshot *
         worker_lock(worker)
     memcpy(to.counts, leg.counts, sizeof(to.counts))
     memcpy(to.tracks, leg.figures, sizeof(to.tracks))
-    if leg.tapped != NULL:
-        figures_add(&to.tracks[INBOUND], &leg.tapped.tracks[INBOUND].figures)
-        figures_add(&to.tracks[OUTBOUND], &leg.tapped.tracks[OUTBOUND].figures)
+    if leg.counted != NULL:
+        figures_add(&to.tracks[INBOUND], &leg.counted.tracks[INBOUND].figures)
+        figures_add(&to.tracks[OUTBOUND], &leg.counted.tracks[OUTBOUND].figures)
     to.expected = reception_expected(&leg.rx)
     to.packets = leg.rx.packets
     to.duplicate = leg.rx.duplicate

@@ -1,7 +1,6 @@
 """Frames as taps get them: both tracks cut at once, and what is masked or on hold withheld."""
 
-from libc.stdint cimport int64_t, uint16_t
-from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 
 from media.clock cimport (
     FLAG_HELD,
@@ -12,8 +11,8 @@ from media.clock cimport (
     clock_cut,
     clock_forget,
     figures_recount,
+    frame_silence,
 )
-from media.g711 cimport ULAW_SILENCE
 from media.ring cimport FRAME, Pair
 from media.spans cimport Withheld, spans_touch
 
@@ -46,11 +45,14 @@ cdef inline void pair_cut(Clock *tracks, const Withheld *withheld, Pair *to) noe
     """
     cdef int64_t begin = tracks[0].start + tracks[0].emitted * FRAME_NS
     cdef bint masked = spans_touch(&withheld.masked, begin, begin + FRAME_NS)
+    cdef int32_t unit = tracks[0].unit
+    cdef uint8_t *frame
     cdef int track, flags
     for track in range(2):
-        flags = clock_cut(&tracks[track], to.payload[track])
+        frame = to.payload + track * FRAME * unit
+        flags = clock_cut(&tracks[track], frame)
         if masked:
-            memset(to.payload[track], ULAW_SILENCE, FRAME)
+            frame_silence(frame, unit)
             clock_forget(&tracks[track])
             figures_recount(&tracks[track].figures, flags, FLAG_MASKED)
             flags = FLAG_MASKED

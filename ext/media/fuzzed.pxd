@@ -118,7 +118,7 @@ cdef inline int fuzzed_clock(const uint8_t *p, int32_t size) noexcept nogil:
     cdef int64_t cut = 0
     cdef int flags, broken = 0
     cdef int steps = 0
-    if size < 1 or not clock_open(&clock, 0, p[0] % 30):
+    if size < 1 or not clock_open(&clock, 0, p[0] % 30, 1):
         return 0
     window = p[0] % 30
     p += 1
@@ -228,7 +228,8 @@ cdef inline int fuzzed_path(const uint8_t *p, int32_t size) noexcept nogil:
         given[i] = 0
         fuzzed_leg(&legs[i], i + 2, &sources[0], &events)
         legs[i].peer = &legs[1 - i]
-        legs[i].tapped = tapped_new(0, 3)
+        legs[i].tapped_by = 1
+        legs[i].tapped = tapped_new(0, 3, 1)
         legs[i].coder = coder_new()
         if legs[i].tapped == NULL or legs[i].coder == NULL:
             broken = -1

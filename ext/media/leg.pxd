@@ -41,6 +41,7 @@ from media.linux cimport (
     socket,
     socklen_t,
 )
+from media.resample cimport Past
 from media.ring cimport INBOUND, OUTBOUND, Pair, Ring, ring_free, ring_new
 from media.roundtrip cimport RoundTrip
 from media.spans cimport Withheld
@@ -55,6 +56,7 @@ cdef enum Lock:
 
 cdef enum:
     MAX_HOSTS = 2
+    WIDES = 3
     NO_ROUTE = 0xFF
     MOST_PACKETS = 128       # taken from a phone in FLOOD_NS: it sends one to four, after a stall many
     FLOOD_NS = 20000000
@@ -111,9 +113,10 @@ cdef struct Playback:
     uint64_t done            # set by the relay thread when the last packet is out
 
 cdef struct Tapped:
-    # What a leg has while anybody taps it.
+    # What a leg has while anybody taps it, for each format that is asked for.
     Clock tracks[2]
     Noted noted[2]           # by track
+    Past pasts[2]            # what linear samples are resampled with
     const Withheld *withheld  # the leg's
     Ring *ring
     Tapped *previous
@@ -165,7 +168,11 @@ cdef struct Leg:
     int32_t digits_told
     RoundTrip round_trip
     Withheld withheld
-    Tapped *tapped
+    Tapped *tapped           # by those who want mu-law,
+    Tapped *wide[WIDES]      # and linear samples at 8, 16 and 24 kHz
+    int32_t wides            # how many of these there are,
+    int32_t tapped_by        # and how many in all
+    Tapped *counted          # the one whose tracks' figures count: all are of the same packets
     Playback *playing
     Leg *play_previous
     Leg *play_next
@@ -332,15 +339,15 @@ cdef inline void tapped_free(Tapped *tapped) noexcept nogil:
         free(tapped)
 
 
-cdef inline Tapped *tapped_new(int64_t start, int32_t window_frames) noexcept nogil:
-    """NULL: no memory."""
+cdef inline Tapped *tapped_new(int64_t start, int32_t window_frames, int32_t unit) noexcept nogil:
+    """Two tracks with `unit` octets at a place (see clock.pxd); NULL: no memory."""
     cdef Tapped *tapped = <Tapped *>calloc(1, sizeof(Tapped))
     cdef bint whole
     if tapped == NULL:
         return NULL
-    whole = clock_open(&tapped.tracks[INBOUND], start, window_frames)
-    whole = clock_open(&tapped.tracks[OUTBOUND], start, window_frames) and whole
-    tapped.ring = ring_new()
+    whole = clock_open(&tapped.tracks[INBOUND], start, window_frames, unit)
+    whole = clock_open(&tapped.tracks[OUTBOUND], start, window_frames, unit) and whole
+    tapped.ring = ring_new(unit)
     if not whole or tapped.ring == NULL:
         tapped_free(tapped)
         return NULL
@@ -370,6 +377,29 @@ cdef inline int32_t tapped_rest(Tapped *tapped, int64_t now, Pair *to, int32_t m
     return count if whole else -1
 
 
+cdef inline Tapped **leg_place(Leg *leg, int32_t unit) noexcept nogil:
+    """Where a leg has its taps of a format."""
+    return &leg.tapped if unit == 1 else &leg.wide[unit // 2 - 1]
+
+
+cdef inline Tapped *leg_tapped(const Leg *leg, int n) noexcept nogil:
+    """The taps of one format or another, 0 to WIDES; NULL: there are none."""
+    return <Tapped *>(leg.tapped if n == 0 else leg.wide[n - 1])
+
+
 cdef inline void leg_keep_figures(Leg *leg, const Tapped *tapped) noexcept nogil:
     figures_add(&leg.figures[INBOUND], &tapped.tracks[INBOUND].figures)
     figures_add(&leg.figures[OUTBOUND], &tapped.tracks[OUTBOUND].figures)
+
+
+cdef inline Tapped *leg_heir(Leg *leg) noexcept nogil:
+    """The taps whose figures count from now on, those before being gone; NULL: there are none."""
+    cdef Tapped *heir
+    cdef int n
+    for n in range(WIDES + 1):
+        heir = leg_tapped(leg, n)
+        if heir != NULL:
+            memset(&heir.tracks[INBOUND].figures, 0, sizeof(ClockFigures))
+            memset(&heir.tracks[OUTBOUND].figures, 0, sizeof(ClockFigures))
+            return heir
+    return NULL

@@ -13,10 +13,8 @@ from media.carried cimport (
     audio_replace,
     audio_ulaw,
 )
-from media.clock cimport clock_push, clock_skip
 from media.dtmf cimport HEARD_END, HEARD_FAULT, Heard, event_packet, event_silence
 from media.events cimport EVENT_DTMF
-from media.frames cimport note_packet
 from media.g711 cimport ULAW_SILENCE, alaw_ulaw, g711_translate, ulaw_alaw
 from media.codec cimport (
     CN,
@@ -66,7 +64,6 @@ from media.leg cimport (
     Lock,
     Playback,
     Port,
-    Tapped,
     leg_flooded,
     leg_hear_one,
     leg_judge,
@@ -93,8 +90,10 @@ from media.rtp cimport (
     rtp_type_is_rtcp,
     write16,
 )
+from media.rtpclock cimport leg_receive_clock, leg_received_at, leg_sent_at
 from media.srtp cimport MOST_PLAIN, SRTP_REPEATED, SRTP_ROOM, srtp_open, srtp_seal
 from media.stream cimport PLAYED, SPOKEN, reception_note, sending_next
+from media.tapping cimport track_audio, track_g711, track_skip
 from media.voice cimport speech_mix, speech_replaces
 
 cdef enum:
@@ -106,42 +105,6 @@ cdef enum:
 cdef inline uint64_t leg_source(const Leg *leg) noexcept nogil:
     """What a Sending and a Clock know a leg's received stream by."""
     return (<uint64_t>leg.serial << 32) | leg.rx.starts
-
-
-cdef inline uint32_t leg_received_at(const Leg *leg, uint32_t timestamp) noexcept nogil:
-    """A timestamp of the phone's on the timeline of 8,000 units a second.
-
-    The phone's own wraps around sooner than the timeline's; so it is counted on from the newest one.
-    """
-    if leg.in_scale == 1:
-        return timestamp
-    return <uint32_t>((leg.in_extended + <int32_t>(timestamp - leg.in_timestamp)) // leg.in_scale)
-
-
-cdef inline void leg_receive_clock(Leg *leg, uint8_t codec, uint32_t timestamp) noexcept nogil:
-    """Keep count of the phone's RTP clock. Audio of another rate than before is another source: nobody knows
-    how the two clocks lie to each other. Events and comfort noise go by the audio's, whatever their names
-    say.
-    """
-    cdef int32_t step
-    if codec_is_audio(codec) and codec_scale[codec] != leg.in_scale:
-        leg.rx.starts += leg.rx.heard
-        leg.in_scale = codec_scale[codec]
-        leg.in_timestamp = timestamp
-        leg.in_extended = timestamp + leg.in_scale * (<int64_t>1 << 32)
-    step = <int32_t>(timestamp - leg.in_timestamp)
-    if step > 0:
-        leg.in_timestamp = timestamp
-        leg.in_extended += step
-
-
-cdef inline uint32_t leg_sent_at(Leg *leg, uint8_t codec, uint32_t timestamp) noexcept nogil:
-    """What the phone reads where our stream's timeline has `timestamp`. Where the rate changes, the numbers
-    go on (RFC 7160 section 4.1 tells why they should)."""
-    if codec_scale[codec] != leg.out_scale and codec_is_audio(codec):
-        leg.out_shift += timestamp * (<uint32_t>leg.out_scale - codec_scale[codec])
-        leg.out_scale = codec_scale[codec]
-    return timestamp * leg.out_scale + leg.out_shift
 
 
 cdef inline int32_t leg_open(Leg *leg, uint8_t *p, int32_t size, bint rtcp) noexcept nogil:
@@ -267,24 +230,6 @@ cdef inline int32_t leg_encode(Leg *leg, uint8_t *payload, int32_t samples) noex
     return codec_encode(leg.coder, leg.play_codec, other, count, payload)
 
 
-cdef inline void clock_push_audio(
-    Tapped *tapped, int track, uint64_t source, const Rtp *rtp, const uint8_t *payload, Coder *coder,
-    Audio *audio, int64_t now,
-) noexcept nogil:
-    """Lay a packet on a track: G.711 as it is, anything else as mu-law made of its linear samples. `coder` is
-    that of the leg that the audio came from."""
-    cdef uint8_t ulaw[MOST_SAMPLES]
-    cdef const uint8_t *table = NULL
-    if codec_is_g711(audio.codec):
-        table = alaw_ulaw if audio.codec == PCMA else NULL
-    else:
-        audio_ulaw(coder, audio, ulaw)
-        payload = ulaw
-    clock_push(
-        &tapped.tracks[track], source, rtp.sequence, rtp.timestamp, payload, audio.samples, table, now
-    )
-
-
 cdef inline int32_t leg_convert(
     Leg *leg, Audio *audio, uint8_t wanted, uint16_t sequence, uint8_t *to, int64_t now
 ) noexcept nogil:
@@ -370,14 +315,8 @@ cdef inline void leg_forward(
         speech_mix(peer.speech, payload, audio.samples, wanted == PCMA, rtp.sequence, now)
     at = leg_sent_at(peer, wanted, rtp.timestamp)
     rtp_rewrite(p, payload_type, marker, rtp.sequence, at, peer.tx.ssrc)
-    if peer.tapped != NULL:
-        if not codec_is_audio(audio.codec):
-            clock_skip(&peer.tapped.tracks[OUTBOUND], 0, rtp.sequence, now)
-        else:
-            if not codec_is_g711(audio.codec):
-                audio_decode(leg.coder, audio, payload, rtp.length)
-            clock_push_audio(peer.tapped, OUTBOUND, 0, rtp, payload, leg.coder, audio, now)
-            note_packet(&peer.tapped.noted[OUTBOUND], &peer.tapped.tracks[OUTBOUND], rtp.sequence, now)
+    if peer.tapped_by:
+        track_audio(peer, OUTBOUND, 0, rtp, payload, leg.coder, audio, now)
     leg_send(peer, &peer.rtp, p, size)
 
 
@@ -442,8 +381,7 @@ cdef inline void leg_rtp(
     reception_note(&leg.rx, rtp.ssrc, rtp.sequence, rtp.timestamp, not codec_is_events(codec), now)
     if not leg.sends:
         leg.counts[HELD] += 1
-        if leg.tapped != NULL:
-            clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)
+        track_skip(leg, INBOUND, leg_source(leg), rtp.sequence, now)
         return
     if codec_is_events(codec):
         leg.digits_scale = codec_scale[codec]
@@ -457,16 +395,8 @@ cdef inline void leg_rtp(
     elif leg.digits.active:
         leg_heard(leg, event_silence(&leg.digits, now), now)
     audio_begin(&audio, codec, rtp.length)
-    if leg.tapped != NULL:
-        if not codec_is_audio(codec):
-            clock_skip(&leg.tapped.tracks[INBOUND], leg_source(leg), rtp.sequence, now)
-        else:
-            if not codec_is_g711(codec):
-                audio_decode(leg.coder, &audio, p + rtp.payload, rtp.length)
-            clock_push_audio(
-                leg.tapped, INBOUND, leg_source(leg), &rtp, p + rtp.payload, leg.coder, &audio, now
-            )
-            note_packet(&leg.tapped.noted[INBOUND], &leg.tapped.tracks[INBOUND], rtp.sequence, now)
+    if leg.tapped_by:
+        track_audio(leg, INBOUND, leg_source(leg), &rtp, p + rtp.payload, leg.coder, &audio, now)
     leg_forward(leg, p, size, &rtp, &audio, now)
 
 
@@ -508,8 +438,7 @@ cdef inline bint leg_play(Leg *leg, int64_t now) noexcept nogil:
         if not leg.receives or not leg_sendable(leg, &leg.rtp):
             continue
         sending_next(&leg.tx, PLAYED, &sequence, &timestamp, &marker, samples, now)
-        if leg.tapped != NULL:
-            clock_push(&leg.tapped.tracks[OUTBOUND], 0, sequence, timestamp, payload, samples, NULL, now)
+        track_g711(leg, OUTBOUND, 0, sequence, timestamp, PCMU, payload, samples, now)
         if leg.play_codec == PCMA:
             g711_translate(payload, payload, samples, ulaw_alaw)
         packet[0] = 0x80

@@ -58,7 +58,7 @@ from media.control cimport (
 from media.events cimport Event, events_take
 from media.g711 cimport g711_fill_tables
 from media.histogram cimport BOUNDS, Histogram, histogram_add, histogram_bounds
-from media.leg cimport COUNTS, MAX_HOSTS, Leg, Playback, Tapped, tapped_free, tapped_new
+from media.leg cimport COUNTS, MAX_HOSTS, Leg, Playback, Tapped, leg_place, tapped_free, tapped_new
 from media.linux cimport (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -78,7 +78,6 @@ from media.ring cimport (
     FRAME,
     INBOUND,
     OUTBOUND,
-    PAIR_WORDS,
     RING_SLOTS,
     Pair,
     Ring,
@@ -112,7 +111,6 @@ COUNT_NAMES = (
 )
 """What a leg counts, in leg.pxd's order."""
 assert len(COUNT_NAMES) == COUNTS
-assert sizeof(Pair) == 8 * PAIR_WORDS
 
 cdef enum:
     MARKS_AT_ONCE = 64         # reported for one speaker before others have their turn
@@ -150,13 +148,13 @@ cdef inline void put(object frame, Py_ssize_t at, object item):
     PyTuple_SET_ITEM(frame, at, item)
 
 
-cdef object make_frame(int track, uint64_t number, const Pair *pair):
+cdef object make_frame(int track, uint64_t number, const Pair *pair, int octets):
     """A `forkproxy.model.Frame`, put together by hand: a quarter of what calling the class costs."""
     cdef object frame = PyType_GenericAlloc(<PyTypeObject *>_Frame, 4)
     put(frame, 0, TRACKS[track])
     put(frame, 1, number)
     put(frame, 2, pair.flags[track])
-    put(frame, 3, PyBytes_FromStringAndSize(<const char *>pair.payload[track], FRAME))
+    put(frame, 3, PyBytes_FromStringAndSize(<const char *>pair.payload + track * octets, octets))
     return frame
 
 
@@ -516,9 +514,9 @@ cdef class RelayLeg:
             was = leg_unmask(self.worker, c, &begin, &end)
         if not was:
             return None
-        if c.tapped == NULL:
+        if c.counted == NULL:
             return begin, end, 0
-        start = c.tapped.tracks[INBOUND].start
+        start = c.counted.tracks[INBOUND].start
         begin = max(begin - start, 0) // FRAME_NS
         end = (end - start) // FRAME_NS
         return start + begin * FRAME_NS, start + end * FRAME_NS, end - begin + 1
@@ -756,27 +754,37 @@ cdef class RelayTap:
     cdef uint64_t cursor         # the next pair to read
     cdef uint64_t base           # the pair that is this tap's frame 0
     cdef bint wanted[2]
+    cdef int octets              # of a frame
     cdef object on_frames
     cdef uint64_t frames
     cdef uint64_t flagged[2][5]  # by track, and FLAG_NAMES
     cdef readonly uint64_t dropped
     """Frames that were overwritten before they were read."""
 
-    def __cinit__(self, RelayLeg leg, bint inbound, bint outbound, on_frames):
+    def __cinit__(self, RelayLeg leg, bint inbound, bint outbound, on_frames, int unit=1):
+        """`unit`: 1 for mu-law, 2, 4 and 6 for linear samples at 8, 16 and 24 kHz."""
         cdef Leg *c = leg.opened()
         cdef int64_t now = monotonic_ns()
+        cdef int64_t start
         cdef Tapped *fresh = NULL
+        if unit not in (1, 2, 4, 6):
+            raise ValueError("a unit is 1, 2, 4 or 6 octets")
+        self.octets = FRAME * unit
         self.wanted[INBOUND] = inbound
         self.wanted[OUTBOUND] = outbound
         self.on_frames = on_frames
-        if c.tapped == NULL:
-            # Frames begin on the worker's ticks, so that many legs share one wake-up.
-            fresh = tapped_new(now // TICK_NS * TICK_NS, (leg.relay.window_ms + 19) // 20)
+        if leg_place(c, unit)[0] == NULL:
+            # Frames begin on the worker's ticks, so that many legs share one wake-up, and with those of other
+            # formats: what is masked is the same for all.
+            start = now // TICK_NS * TICK_NS
+            if c.counted != NULL:
+                start = c.counted.tracks[INBOUND].start
+                start += (now - start) // FRAME_NS * FRAME_NS
+            fresh = tapped_new(start, (leg.relay.window_ms + 19) // 20, unit)
             if fresh == NULL:
                 raise MemoryError
         with nogil:
-            leg_tap(leg.worker, c, fresh)
-        self.tapped = c.tapped
+            self.tapped = leg_tap(leg.worker, c, unit, fresh)
         self.base = (now - self.tapped.tracks[INBOUND].start) // FRAME_NS
         self.cursor = self.base
         self.leg = leg
@@ -790,7 +798,7 @@ cdef class RelayTap:
             if self.wanted[track]:
                 for bit in range(5):
                     self.flagged[track][bit] += pair.flags[track] >> bit & 1
-                frames.append(make_frame(track, number - self.base, pair))
+                frames.append(make_frame(track, number - self.base, pair, self.octets))
         self.frames += 1
         return 0
 
@@ -825,14 +833,14 @@ cdef class RelayTap:
             return
         rest = <Pair *>calloc(RING_SLOTS, sizeof(Pair))
         with nogil:
-            count = leg_untap(self.leg.worker, self.leg.c, now, rest, RING_SLOTS, &written)
+            count = leg_untap(self.leg.worker, self.leg.c, tapped, now, rest, RING_SLOTS, &written)
         frames = self.collect()
         for i in range(count):
             if written + i >= self.cursor:
                 self.add(frames, written + i, &rest[i])
                 self.cursor += 1
         free(rest)
-        if self.leg.c.tapped != tapped:
+        if leg_place(self.leg.c, self.octets // FRAME)[0] != tapped:
             tapped_free(tapped)
         self.tapped = NULL
         self.leg.relay.taps.remove(self)

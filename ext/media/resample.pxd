@@ -15,7 +15,7 @@ cdef enum:
     REACH = 8
     MOST_TAPS = 96           # 48 to 8 kHz
     PAST = MOST_TAPS - 1
-    MOST_LINEAR = 5760       # samples of a packet at any rate: 120 ms at 48 kHz
+    MOST_LINEAR = 6144       # samples of a packet at any rate: 128 ms at 48 kHz
 
 cdef struct Past:
     # The end of what a resampler has been given.

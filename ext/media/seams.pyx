@@ -34,7 +34,7 @@ from media.pace cimport Pace, pace_note, pace_until
 from media.resample cimport MOST_LINEAR, Past, resample, resample_fill
 from media.ring cimport (
     FRAME,
-    INBOUND,
+    MOST_UNIT,
     RING_SLOTS,
     Pair,
     Ring,
@@ -151,9 +151,10 @@ cdef class TrackClock:
     cdef Clock c
     cdef int64_t window_ns
 
-    def __cinit__(self, int window_ms=60, int64_t start=0):
+    def __cinit__(self, int window_ms=60, int64_t start=0, int unit=1):
+        """`unit`: octets at a place; 1: mu-law."""
         self.window_ns = window_ms * <int64_t>1000000
-        if not clock_open(&self.c, start, (window_ms + 19) // 20):
+        if not clock_open(&self.c, start, (window_ms + 19) // 20, unit):
             raise MemoryError
 
     def __dealloc__(self):
@@ -164,7 +165,7 @@ cdef class TrackClock:
     ):
         """A packet arrives."""
         cdef const uint8_t *table = alaw_ulaw if alaw else NULL
-        clock_push(&self.c, source, sequence, timestamp, payload, len(payload), table, now)
+        clock_push(&self.c, source, sequence, timestamp, payload, len(payload) // self.c.unit, table, now)
 
     def skip(self, uint64_t source, int sequence, int64_t now):
         """A telephone-event's packet arrives."""
@@ -177,9 +178,9 @@ cdef class TrackClock:
 
     def cut(self):
         """The next frame's flags and octets."""
-        cdef uint8_t frame[FRAME]
+        cdef uint8_t frame[FRAME * MOST_UNIT]
         cdef int flags = clock_cut(&self.c, frame)
-        return flags, frame[:FRAME]
+        return flags, frame[:FRAME * self.c.unit]
 
     def copy(self):
         """Another clock in the same state."""
@@ -227,7 +228,7 @@ cdef class FrameRing:
     SLOTS = RING_SLOTS
 
     def __cinit__(self):
-        self.c = ring_new()
+        self.c = ring_new(1)
         if self.c == NULL:
             raise MemoryError
 
@@ -247,7 +248,7 @@ cdef class FrameRing:
     def read(self, uint64_t number):
         """The octet of a pair, or None: it has been overwritten."""
         cdef Pair pair
-        return pair.payload[INBOUND][0] if ring_copy(self.c, number, &pair) else None
+        return pair.payload[0] if ring_copy(self.c, number, &pair) else None
 
 
 cdef class Events:

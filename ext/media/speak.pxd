@@ -2,14 +2,15 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
-from media.clock cimport clock_push
 from media.codec cimport NO_CODEC, PCMA
-from media.g711 cimport alaw_ulaw, g711_translate, ulaw_alaw
+from media.g711 cimport g711_translate, ulaw_alaw
 from media.leg cimport Leg, leg_sendable
-from media.path cimport MOST_PLAYED_OCTETS, leg_encode, leg_send, leg_sent_at
+from media.path cimport MOST_PLAYED_OCTETS, leg_encode, leg_send
 from media.ring cimport OUTBOUND
 from media.rtp cimport RTP_HEADER, rtp_rewrite
+from media.rtpclock cimport leg_sent_at
 from media.stream cimport NO_SOURCE, SPOKEN, sending_next
+from media.tapping cimport track_g711
 from media.voice cimport (
     Speech,
     speech_by_itself,
@@ -43,16 +44,12 @@ cdef inline void leg_say(
     speech.heard = True
     if leg.play_codec == PCMA:
         g711_translate(payload, payload, samples, ulaw_alaw)
+    track_g711(leg, OUTBOUND, 0, sequence, timestamp, leg.play_codec, payload, samples, now)
     packet[0] = 0x80
     rtp_rewrite(
         packet, leg.play_type, marker and not resumed, sequence,
         leg_sent_at(leg, leg.play_codec, timestamp), leg.tx.ssrc,
     )
-    if leg.tapped != NULL:
-        clock_push(
-            &leg.tapped.tracks[OUTBOUND], 0, sequence, timestamp, payload, samples,
-            alaw_ulaw if leg.play_codec == PCMA else NULL, now,
-        )
     leg_send(leg, &leg.rtp, packet, RTP_HEADER + leg_encode(leg, payload, samples))
 
 

@@ -16,7 +16,7 @@ from libc.string cimport memset
 
 from media.events cimport EventQueue, events_open
 from media.histogram cimport Histogram
-from media.leg cimport COUNTS, Leg, Tapped, leg_hear_all
+from media.leg cimport COUNTS, WIDES, Leg, Tapped, leg_hear_all, leg_tapped
 from media.linux cimport (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -156,6 +156,7 @@ cdef inline bint worker_adopt(Worker *worker, Leg *leg) noexcept nogil:
     cdef Slot *slots
     cdef int32_t i, count
     cdef uint64_t key
+    cdef int n
     if worker.first_free < 0:
         count = max(64, 2 * worker.slot_count)
         slots = <Slot *>realloc(worker.slots, count * sizeof(Slot))
@@ -187,8 +188,9 @@ cdef inline bint worker_adopt(Worker *worker, Leg *leg) noexcept nogil:
     worker.slots[i].leg = leg
     leg.slot = i
     worker.legs += 1
-    if leg.tapped != NULL:
-        worker_tap(worker, leg.tapped)
+    for n in range(WIDES + 1):
+        if leg_tapped(leg, n) != NULL:
+            worker_tap(worker, leg_tapped(leg, n))
     if leg.playing != NULL:
         worker_play(worker, leg)
     if leg.speech != NULL:
@@ -200,6 +202,7 @@ cdef inline void worker_release(Worker *worker, Leg *leg) noexcept nogil:
     """Forget a leg; its sockets stay open."""
     cdef epoll_event event
     cdef Slot *slot = &worker.slots[leg.slot]
+    cdef int n
     epoll_ctl(worker.epoll, EPOLL_CTL_DEL, leg.rtp.fd, &event)
     epoll_ctl(worker.epoll, EPOLL_CTL_DEL, leg.rtcp.fd, &event)
     if leg.guard >= 0:
@@ -209,8 +212,9 @@ cdef inline void worker_release(Worker *worker, Leg *leg) noexcept nogil:
     slot.next_free = worker.first_free
     worker.first_free = leg.slot
     worker.legs -= 1
-    if leg.tapped != NULL:
-        worker_untap(worker, leg.tapped)
+    for n in range(WIDES + 1):
+        if leg_tapped(leg, n) != NULL:
+            worker_untap(worker, leg_tapped(leg, n))
     if leg.playing != NULL:
         worker_unplay(worker, leg)
     if leg.speech != NULL:

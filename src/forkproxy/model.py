@@ -15,7 +15,44 @@ from typing import Literal, NamedTuple
 FRAME_MS = 20
 """The length of a tap's frame in milliseconds."""
 FRAME_BYTES = 160
-"""The length of a tap's frame in octets: mu-law, 8,000 Hz, one channel."""
+"""The length of a tap's frame in octets, where nobody asks for another format than mu-law."""
+
+
+class AudioFormat(StrEnum):
+    """What a tap's frames are made of; always one channel."""
+
+    MULAW = "mulaw/8000"
+    """ITU-T G.711 mu-law at 8,000 Hz, as Twilio streams it."""
+    L16_8000 = "l16/8000"
+    """Linear samples of 16 bits, signed, little-endian, at 8,000 Hz,"""
+    L16_16000 = "l16/16000"
+    """at 16,000 Hz,"""
+    L16_24000 = "l16/24000"
+    """and at 24,000 Hz."""
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return int(self.value.partition("/")[2])
+
+    @property
+    def sample_bytes(self) -> int:
+        """Octets of a sample."""
+        return 1 if self is AudioFormat.MULAW else 2
+
+    @property
+    def frame_bytes(self) -> int:
+        """Octets of a frame.
+
+        >>> AudioFormat.MULAW.frame_bytes, AudioFormat.L16_24000.frame_bytes
+        (160, 960)
+        """
+        return self.rate * FRAME_MS // 1000 * self.sample_bytes
+
+    @property
+    def silence(self) -> bytes:
+        """A frame of nothing."""
+        return (b"\xff" if self is AudioFormat.MULAW else b"\x00") * self.frame_bytes
 
 
 SrtpMode = Literal["off", "optional", "required"]
@@ -52,7 +89,7 @@ class FrameFlag(IntFlag):
     """Where a frame's audio came from."""
 
     RECEIVED = 1
-    """All 160 samples came in RTP packets (or, outbound, were played by us)."""
+    """All samples came in RTP packets (or, outbound, were played by us)."""
     CONCEALED = 2
     """Some or all samples were lost on the network and are filled in."""
     SILENCE = 4
@@ -72,7 +109,7 @@ class Frame(NamedTuple):
     flags: int
     """A combination of `FrameFlag`; the relay gives every frame exactly one."""
     payload: bytes
-    """160 octets of mu-law."""
+    """160 octets of mu-law, or what the tap's `AudioFormat` says: `AudioFormat.frame_bytes` of it."""
 
     @property
     def timestamp(self) -> int:

@@ -338,10 +338,17 @@ class Traffic:
 
 
 @settings(deadline=None)
-@given(steps=Traffic.steps, window=st.sampled_from([0, 20, 60, 75]), seed=st.integers(0, 9))
-def test_the_twin_agrees(steps: list[tuple[str, int, int, int, int, bool]], window: int, seed: int) -> None:
-    clocks = TrackClock(window), twins.TrackClock(window)
-    payload = random.Random(seed).randbytes(480)
+@given(
+    steps=Traffic.steps,
+    window=st.sampled_from([0, 20, 60, 75]),
+    seed=st.integers(0, 9),
+    unit=st.sampled_from([1, 1, 2, 4, 6]),
+)
+def test_the_twin_agrees(
+    steps: list[tuple[str, int, int, int, int, bool]], window: int, seed: int, unit: int
+) -> None:
+    clocks = TrackClock(window, 0, unit), twins.TrackClock(window, 0, unit)
+    payload = random.Random(seed).randbytes(480 * unit)
     now, sequence, timestamp, source = 0, 65530, 2**32 - 2000, 1
     for kind, on, wait, size, leap, alaw in steps:
         now += wait * MS
@@ -360,7 +367,7 @@ def test_the_twin_agrees(steps: list[tuple[str, int, int, int, int, bool]], wind
             if kind == "skip":
                 clock.skip(source, sequence, now)
             else:
-                clock.push(source, sequence, timestamp, payload[:size], now, alaw)
+                clock.push(source, sequence, timestamp, payload[: size * unit], now, alaw and unit == 1)
     for _ in range(40):
         assert clocks[0].cut() == clocks[1].cut()
     assert clocks[0].figures == clocks[1].figures

@@ -103,7 +103,7 @@ class Forks:
             )  # fmt: skip
             self._post(ev.StreamEnded(key, "", error.twilio_code, str(error)))
             return
-        tap = self._media.tap(runner.feed, spec.tracks.members)
+        tap = self._media.tap(runner.feed, spec.tracks.members, runner.format)
         self._open[key] = Fork(runner, tap, asyncio.get_running_loop().time())
         self._told("opened", runner.sid, connector=connector.name, tracks=str(spec.tracks))
         runner.start()

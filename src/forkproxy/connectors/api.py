@@ -56,6 +56,7 @@ from forkproxy.model import (
     FRAME_BYTES,
     FRAME_MS,
     Account,
+    AudioFormat,
     CallInfo,
     Frame,
     FrameFlag,
@@ -67,6 +68,7 @@ __all__ = [
     "FRAME_BYTES",
     "FRAME_MS",
     "Account",
+    "AudioFormat",
     "CallInfo",
     "ConfigPath",
     "Connector",
@@ -144,6 +146,8 @@ class Stream(ABC):
     """What the flow asked for."""
     tracks: tuple[Track, ...]
     """The tracks that come, inbound first."""
+    format: AudioFormat
+    """What its frames are made of, and what `speak` takes: `Connector.format_of` chose it."""
     url: str | None
     """The flow's URL, for a connector that takes it from there. A user's text, unchecked."""
     parameters: Mapping[str, str]
@@ -190,7 +194,7 @@ class Stream(ABC):
 
     @abstractmethod
     def speak(self, audio: bytes) -> int:
-        """Say `audio`, mu-law at 8,000 Hz of any length, to the caller, behind what was said before.
+        """Say `audio`, in the stream's `format` and any length, to the caller, behind what was said before.
 
         It waits in a buffer of ten minutes and is sent at the pace of speech. What does not fit is discarded
         and reported as 31931. Returns how many octets were taken; none after the stream's end.
@@ -247,6 +251,9 @@ class Connector(ABC, Generic[S]):
     needs_url: bool = False
     """True: a stream without a `Stream.url` is refused before it starts (31923)."""
 
+    audio_format: AudioFormat = AudioFormat.MULAW
+    """What the frames of its streams are made of, unless `format_of` says otherwise."""
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         for base in cls.__dict__.get("__orig_bases__", ()):
@@ -264,6 +271,16 @@ class Connector(ABC, Generic[S]):
         self.name = name
         self.settings = settings
         self.host = host
+
+    def format_of(self, url: str | None, parameters: Mapping[str, str]) -> AudioFormat:
+        """What a stream's frames are made of; asked once, before it starts.
+
+        Override it where that depends on the settings, or on the URL and the parameters that the flow gave.
+
+        Raises:
+            StreamError: the stream cannot be had like this.
+        """
+        return self.audio_format
 
     @abstractmethod
     async def stream(self, stream: Stream) -> None:

@@ -38,7 +38,16 @@ from forkproxy.connectors.failures import failure_of, kind_of
 from forkproxy.connectors.queue import FrameQueue
 from forkproxy.connectors.voice import BUFFER_FULL, OnMark, OpenVoice, Voice
 from forkproxy.errors import StreamConnectTimeout, StreamError, StreamProtocolError, StreamUrlError
-from forkproxy.model import FRAME_MS, CallInfo, Frame, StreamSpec, StreamTransport, Track, new_sid
+from forkproxy.model import (
+    FRAME_MS,
+    AudioFormat,
+    CallInfo,
+    Frame,
+    StreamSpec,
+    StreamTransport,
+    Track,
+    new_sid,
+)
 
 State = Literal["starting", "running", "stopping", "stopped", "failed"]
 
@@ -70,8 +79,10 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         on_created: Callable[[], None],
         on_warning: Callable[[int, str], None],
         open_voice: OpenVoice | None = None,
+        format: AudioFormat = AudioFormat.MULAW,
     ) -> None:
         self.sid = sid
+        self.format = format
         self.name = spec.name or sid
         self.call = call
         self.transport = spec.transport
@@ -106,7 +117,7 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         voice = self._way_back()
         if self.ended:
             return 0
-        taken = voice.write(audio)
+        taken = voice.write(audio) if self.format is AudioFormat.MULAW else voice.write(audio, self.format)
         if taken < len(audio):
             self.warn(BUFFER_FULL, "audio was discarded: ten minutes of it wait to be played")
         return taken
@@ -210,7 +221,7 @@ class StreamRunner:
             open_voice: how a bidirectional stream gets its way back; closed when the stream is stopped.
 
         Raises:
-            StreamError: what `open_voice` raises.
+            StreamError: what `open_voice` and the connector's `format_of` raise.
         """
         self.sid = new_sid("MZ" if spec.transport is StreamTransport.WEBSOCKET else "SR")
         self.name = spec.name or self.sid
@@ -224,9 +235,11 @@ class StreamRunner:
         self._log = logs.bind(
             host.log, call_sid=call.sid, stream_sid=self.sid, stream=spec.name, connector=connector.name
         )
+        self.format = self._format()
+        """What frames have to be fed."""
         self._queue = FrameQueue(spec.tracks.members, queue_seconds)
         self._feed = QueuedStream(
-            self.sid, spec, call, self._log, self._queue, self._created, self._warn, open_voice
+            self.sid, spec, call, self._log, self._queue, self._created, self._warn, open_voice, self.format
         )
         self._warnings: Counter[int] = Counter()
         self._task: asyncio.Task[StreamError | None] | None = None
@@ -237,6 +250,15 @@ class StreamRunner:
         self._over = False
         self._final: StreamFigures | None = None
         self._reported = asyncio.Event()
+
+    def _format(self) -> AudioFormat:
+        try:
+            return AudioFormat(self.connector.format_of(self.spec.url, dict(self.spec.parameters)))
+        except StreamError:
+            raise
+        except Exception as error:
+            self._log.exception("the connector's format_of failed")
+            raise StreamError(f"format_of failed: {type(error).__name__}: {error}") from error
 
     def start(self) -> None:
         """Start the connector's task. Once; does nothing when the stream has been stopped before.

@@ -30,6 +30,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ from forkproxy.errors import StreamError
 from forkproxy.model import (
     FRAME_BYTES,
     Account,
+    AudioFormat,
     CallInfo,
     Frame,
     FrameFlag,
@@ -76,34 +78,47 @@ def frames(
     *,
     start: int = 0,
     payload: bytes | None = None,
+    format: AudioFormat = AudioFormat.MULAW,
 ) -> list[Frame]:
     """`count` moments of 20 ms: 50 are a second.
 
     Args:
         tracks: one track, or both (two frames a moment, inbound first).
         start: the first frame's number.
-        payload: 160 octets of mu-law; by default every frame's are its own, so that a test can tell them
-            apart: `payload_of` its track and number.
+        payload: 160 octets of mu-law, or what `format` says; by default every frame's are its own, so that a
+            test can tell them apart: `payload_of` its track and number.
+        format: what the connector asks for.
     """
     return [
-        Frame(track, number, FrameFlag.RECEIVED, payload or payload_of(track, number))
+        Frame(track, number, FrameFlag.RECEIVED, payload or payload_of(track, number, format))
         for number in range(start, start + count)
         for track in tracks.members
     ]
 
 
-def payload_of(track: Track, number: int) -> bytes:
+def payload_of(track: Track, number: int, format: AudioFormat = AudioFormat.MULAW) -> bytes:
     """The audio that `frames` gives to a frame."""
-    return (f"{track} {number} " * FRAME_BYTES).encode()[:FRAME_BYTES]
+    return (f"{track} {number} " * format.frame_bytes).encode()[: format.frame_bytes]
 
 
-def tone(hertz: float, count: int, tracks: Tracks = Tracks.BOTH, *, level: float = 0.5) -> list[Frame]:
+def tone(
+    hertz: float,
+    count: int,
+    tracks: Tracks = Tracks.BOTH,
+    *,
+    level: float = 0.5,
+    format: AudioFormat = AudioFormat.MULAW,
+) -> list[Frame]:
     """`count` moments of a sine wave, for connectors whose output one listens to."""
     made: list[Frame] = []
+    size = format.frame_bytes // format.sample_bytes
     for number in range(count):
-        first = number * FRAME_BYTES
-        angles = (2 * math.pi * hertz * sample / 8000 for sample in range(first, first + FRAME_BYTES))
-        payload = bytes(_mulaw(int(32767 * level * math.sin(angle))) for angle in angles)
+        angles = (2 * math.pi * hertz * n / format.rate for n in range(number * size, (number + 1) * size))
+        samples = [int(32767 * level * math.sin(angle)) for angle in angles]
+        if format is AudioFormat.MULAW:
+            payload = bytes(map(_mulaw, samples))
+        else:
+            payload = struct.pack(f"<{size}h", *samples)
         made += [Frame(track, number, FrameFlag.RECEIVED, payload) for track in tracks.members]
     return made
 
@@ -129,7 +144,7 @@ class FakeVoice:
         self.clears = 0
         """How often the connector cleared."""
         self.closed = False
-        self._limit = round(limit_seconds * 8000)
+        self._limit_seconds = limit_seconds
         self._waiting: list[bytes | str] = []
         self._on_mark: OnMark | None = None
 
@@ -140,18 +155,19 @@ class FakeVoice:
 
     @property
     def waiting(self) -> bytes:
-        """Audio that has not been played, mu-law."""
+        """Audio that has not been played, in the stream's format."""
         return b"".join(item for item in self._waiting if isinstance(item, bytes))
 
     def play(self) -> bytes:
-        """Play everything that waits, and report its marks; the audio, mu-law."""
+        """Play everything that waits, and report its marks; the audio, in the stream's format."""
         audio, items, self._waiting = self.waiting, self._waiting, []
         self._report(items, cleared=False)
         return audio
 
-    def write(self, audio: bytes) -> int:
+    def write(self, audio: bytes, format: AudioFormat = AudioFormat.MULAW) -> int:
         """`Stream.speak`."""
-        taken = 0 if self.closed else min(len(audio), self._limit - len(self.waiting))
+        limit = round(self._limit_seconds * format.rate) * format.sample_bytes
+        taken = 0 if self.closed else min(len(audio), limit - len(self.waiting))
         self._waiting.append(audio[:taken])
         return taken
 
@@ -199,10 +215,11 @@ class FakeStream(QueuedStream):
         sid: str = "MZ" + "0" * 32,
         stopped: bool = True,
         voice: FakeVoice | None = None,
+        format: AudioFormat = AudioFormat.MULAW,
     ) -> None:
         """A stream of `frames` that ends behind them; with ``stopped=False`` it goes on, see `feed`.
 
-        With a `voice` it is bidirectional.
+        With a `voice` it is bidirectional. Nobody asks the connector for its `format` here.
         """
         spec = StreamSpec(
             transport, tracks, name, url, None, tuple((parameters or {}).items()), voice is not None
@@ -218,6 +235,7 @@ class FakeStream(QueuedStream):
             self._note_creation,
             self._note_warning,
             voice.open if voice else None,
+            format,
         )
         self.is_created = False
         """The connector has called `created`."""

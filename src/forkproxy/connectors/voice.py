@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from forkproxy.model import AudioFormat
+
 OnMark = Callable[[str, bool], None]
 """Takes a mark's name, and whether `clear` dropped audio before it."""
 
@@ -15,8 +17,8 @@ BUFFER_FULL = 31931
 class Voice(Protocol):
     """Sends audio to the caller, paced; `forkproxy.media.Speaker` in a real call."""
 
-    def write(self, audio: bytes) -> int:
-        """Append mu-law, 8,000 Hz; how many octets were taken: fewer when the buffer is full."""
+    def write(self, audio: bytes, format: AudioFormat = AudioFormat.MULAW) -> int:
+        """Append audio; how many octets were taken: fewer when the buffer is full."""
 
     def mark(self, name: str) -> bool:
         """Have `name` reported, never from in here, when what was written before it has been played."""

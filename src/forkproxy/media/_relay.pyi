@@ -88,7 +88,12 @@ class RelaySpeaker:
 class RelayTap:
     dropped: int
     def __init__(
-        self, leg: RelayLeg, inbound: bool, outbound: bool, on_frames: Callable[[list[Frame]], None]
+        self,
+        leg: RelayLeg,
+        inbound: bool,
+        outbound: bool,
+        on_frames: Callable[[list[Frame]], None],
+        unit: int = 1,
     ) -> None: ...
     def close(self) -> None: ...
     def figures(self) -> dict[str, Any]: ...

@@ -13,7 +13,7 @@ from forkproxy.media.codecs import AUDIO, CODECS, EVENTS, packet_ms
 from forkproxy.media.figures import LegFigures, MaskReport, TapFigures
 from forkproxy.media.speaker import BUFFER_SECONDS, Speaker, SpeakMode
 from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
-from forkproxy.model import Address, Frame, Track
+from forkproxy.model import FRAME_BYTES, Address, AudioFormat, Frame, Track
 
 if TYPE_CHECKING:
     from forkproxy.media.engine import MediaEngine
@@ -283,11 +283,15 @@ class MediaLeg:
         self,
         on_frames: Callable[[list[Frame]], None],
         tracks: tuple[Track, ...] = (Track.INBOUND, Track.OUTBOUND),
+        format: AudioFormat = AudioFormat.MULAW,
     ) -> Tap:
         """Hand 20 ms frames of the leg's tracks to `on_frames`, on the event loop, in batches.
 
         The timeline starts now, with frame 0; every track has exactly 50 frames a second, whatever the
         network does. Frames with the same number stand together, inbound first.
+
+        Linear formats keep what the leg's codec has above 4 kHz (G.722, L16), as far as their rate holds it;
+        narrower audio is resampled.
 
         Raises:
             MediaError: no track is asked for, or the leg is closed.
@@ -295,7 +299,8 @@ class MediaLeg:
         self._check_open()
         if not tracks:
             raise MediaError("a tap needs a track")
-        return Tap(RelayTap(self._core, Track.INBOUND in tracks, Track.OUTBOUND in tracks, on_frames))
+        unit = format.frame_bytes // FRAME_BYTES
+        return Tap(RelayTap(self._core, Track.INBOUND in tracks, Track.OUTBOUND in tracks, on_frames, unit))
 
     def mask(self) -> bool:
         """Replace both tracks by silence for every tap, from the frame that is now until `unmask`.

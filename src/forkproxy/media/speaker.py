@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
+from forkproxy.media._audio import Narrower
 from forkproxy.media._relay import RelayLeg, RelaySpeaker
 from forkproxy.media.figures import SpeakerFigures
+from forkproxy.model import FRAME_BYTES, AudioFormat
 
 SpeakMode = Literal["replace", "mix"]
 
@@ -38,14 +40,23 @@ class Speaker:
         self._on_mark = on_mark
         self._marks: deque[tuple[int, str, bool]] = deque()
         self._marks_refused = 0
+        self._format = AudioFormat.MULAW
+        self._narrower: Narrower | None = None
 
-    def write(self, audio: bytes) -> int:
-        """Append mu-law, 8,000 Hz, and return how many octets were taken.
+    def write(self, audio: bytes, format: AudioFormat = AudioFormat.MULAW) -> int:
+        """Append audio, and return how many octets were taken.
 
         What would not fit into the buffer is refused, from the end of `audio`; once the speaker or its leg is
-        closed, that is everything.
+        closed, that is everything. Linear audio may be cut anywhere: what is left over of a sample waits for
+        the next piece.
         """
-        return self._core.write(bytes(audio))
+        if format is AudioFormat.MULAW:
+            return self._core.write(bytes(audio))
+        if self._narrower is None or self._format is not format:
+            self._format, self._narrower = format, Narrower(format.rate // 1000)
+        made = self._narrower.feed(bytes(audio))
+        taken = self._core.write(made)
+        return len(audio) if taken == len(made) else taken * (format.frame_bytes // FRAME_BYTES)
 
     def mark(self, name: str) -> bool:
         """Have `name` reported when what was written so far has been played: soon, if it has been already.

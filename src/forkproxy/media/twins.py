@@ -73,6 +73,8 @@ class TrackClock:
 
     window_ms: int = 60
     start: int = 0
+    unit: int = 1
+    """Octets at a place of 125 us: 1 of mu-law, or linear samples of two octets each."""
     emitted: int = 0
     source: int | None = None
     sequence: int = 0
@@ -83,10 +85,11 @@ class TrackClock:
     block_start: int = 0
     block: list[int] = field(default_factory=list)
     """By how much each packet of the block was ahead of the timeline."""
-    heard: dict[int, int] = field(default_factory=dict)
-    """Position to mu-law octet; None stands for "known not to have been sent"."""
+    heard: dict[int, bytes] = field(default_factory=dict)
+    """Position to what was heard there."""
     quiet: set[int] = field(default_factory=set)
-    last: list[int] = field(default_factory=lambda: [0] * FRAME_BYTES)
+    last: dict[int, bytes] = field(default_factory=dict)
+    """Place in a frame to what was heard there last."""
     faded: int = 480
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(TrackFigures.__dataclass_fields__, 0)
@@ -116,6 +119,7 @@ class TrackClock:
             return
         if alaw:
             payload = bytes(encode_ulaw_sample(decode_alaw_sample(code)) for code in payload)
+        length = len(payload) // self.unit
         newest = True
         if source != self.source:
             position = self._afresh(now)
@@ -124,9 +128,9 @@ class TrackClock:
             newest = _difference(sequence, self.sequence, 16) > 0
             position = self.position + _difference(timestamp, self.timestamp, 32)
             ahead = position * SAMPLE_NS - (now - self.start)
-            off = ahead < -1_000_000_000 or position + len(payload) > self.room.stop
+            off = ahead < -1_000_000_000 or position + length > self.room.stop
             if not newest:
-                if off or position + len(payload) <= self.room.start:
+                if off or position + length <= self.room.start:
                     self.counts["late"] += 1
                     return
             elif off:
@@ -134,7 +138,7 @@ class TrackClock:
             else:
                 corrected = self._drift(ahead, now)
                 position += corrected * FRAME_BYTES
-                if position + len(payload) > self.room.start:
+                if position + length > self.room.start:
                     self.late_since = None
                     if not corrected and sequence == (self.sequence + 1) & 0xFFFF:
                         self._mark_quiet(self.end, position)
@@ -145,9 +149,9 @@ class TrackClock:
                     self.counts["late"] += 1
         if newest:
             self.sequence, self.timestamp, self.position = sequence, timestamp, position
-        for at, octet in enumerate(payload, position):
+        for n, at in enumerate(range(position, position + length)):
             if at in self.room:
-                self.heard[at] = octet
+                self.heard[at] = payload[n * self.unit : (n + 1) * self.unit]
                 self.quiet.discard(at)
                 self.end = max(self.end, at + 1)
 
@@ -168,16 +172,15 @@ class TrackClock:
             if at in self.heard:
                 self.last[place] = self.heard[at]
                 self.faded = 0
-                frame.append(self.heard[at])
+                frame += self.heard[at]
             elif at in self.quiet:
                 self.faded = 480
-                frame.append(SILENCE)
+                frame += self._silence
             elif self.faded < 480:
-                faint = decode_ulaw_sample(self.last[place]) * (480 - self.faded) / 480
-                frame.append(encode_ulaw_sample(int(faint)))
+                frame += self._fainter(self.last.get(place, bytes(self.unit)))
                 self.faded += 1
             else:
-                frame.append(SILENCE)
+                frame += self._silence
         received = sum(at in self.heard for at in positions)
         holes = sum(at not in self.heard and at not in self.quiet for at in positions)
         self.emitted += 1
@@ -192,6 +195,17 @@ class TrackClock:
             flag = FrameFlag.SILENCE
         self.counts[str(flag.name).lower()] += 1
         return int(flag), bytes(frame)
+
+    @property
+    def _silence(self) -> bytes:
+        return bytes([SILENCE]) if self.unit == 1 else bytes(self.unit)
+
+    def _fainter(self, last: bytes) -> bytes:
+        share = 480 - self.faded
+        if self.unit == 1:
+            return bytes([encode_ulaw_sample(int(decode_ulaw_sample(last[0]) * share / 480))])
+        samples = struct.iter_unpack("<h", last)
+        return b"".join(struct.pack("<h", int(sample * share / 480)) for (sample,) in samples)
 
     def _jump(self, now: int) -> int:
         self.counts["jumps"] += 1
