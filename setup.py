@@ -44,6 +44,7 @@ EXTENSIONS = [
             ("sessions", "sessions"),
             ("calls", "calls"),
             ("requests", "requests"),
+            ("dialogs", "dialogs"),
         )
     ),
     *(

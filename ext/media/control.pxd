@@ -3,8 +3,9 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from media.address cimport Address
+from media.address cimport Address, address_write
 from media.clock cimport ClockFigures, clock_pause, figures_add
+from media.copy cimport Copy, CopyFigures, copy_end, copy_frame
 from media.histogram cimport Histogram, histogram_add
 from media.leg cimport (
     COUNTS,
@@ -357,6 +358,79 @@ cdef inline int32_t leg_untap(
             leg.counted = leg_heir(leg)
     worker_unlock(worker)
     return count
+
+
+cdef struct CopyAim:
+    # Where a copy goes to, and what it is sent as.
+    Address rtp
+    Address rtcp
+    uint8_t payload_type
+    bint alaw
+    bint skip                  # what has been kept stays out
+    int32_t hurry
+
+
+cdef inline void leg_copy(Worker *worker, Leg *leg, Tapped *fresh, Copy *copy) noexcept nogil:
+    """One more copy, which counts as a tap."""
+    leg_tap(worker, leg, 1, fresh)
+    worker_lock(worker)
+    copy.next = leg.tapped.copies
+    leg.tapped.copies = copy
+    worker_unlock(worker)
+
+
+cdef inline void leg_uncopy(Worker *worker, Leg *leg, Copy *copy, int64_t now, Pair *rest) noexcept nogil:
+    """One copy less; it gets what the window holds back, up to 32 pairs, and says goodbye. As `leg_untap`."""
+    cdef Tapped *tapped = leg.tapped
+    cdef Copy **at = &tapped.copies
+    cdef uint64_t written
+    cdef int32_t count, i
+    worker_lock(worker)
+    count = tapped_rest(tapped, now, rest, 32)
+    for i in range(count):
+        copy_frame(copy, &rest[i], now, worker.window_ns)
+    copy_end(copy, now, worker.window_ns)
+    while at[0] != copy:
+        at = &at[0].next
+    at[0] = copy.next
+    worker_unlock(worker)
+    leg_untap(worker, leg, tapped, now, NULL, 0, &written)
+
+
+cdef inline void copy_aim(
+    Worker *worker, Leg *leg, Copy *copy, const CopyAim *aim, Srtp *opens, Srtp *seals
+) noexcept nogil:
+    """Send it there from now on; NULL: nowhere, but keep what there is room for."""
+    worker_lock(worker)
+    copy.aimed = aim != NULL
+    copy.opens = opens
+    copy.seals = seals
+    if aim != NULL:
+        copy.to_length = address_write(&aim.rtp, leg.family, &copy.to)
+        address_write(&aim.rtcp, leg.family, &copy.rtcp_to)
+        copy.payload_type = aim.payload_type
+        copy.alaw = aim.alaw
+        copy.hurry = aim.hurry
+        if aim.skip:
+            copy.figures.skipped += copy.written - copy.sent
+            copy.sent = copy.written
+            copy.marker = True
+    worker_unlock(worker)
+
+
+cdef inline void copy_pause(Worker *worker, Copy *copy, bint paused) noexcept nogil:
+    worker_lock(worker)
+    copy.paused = paused
+    worker_unlock(worker)
+
+
+cdef inline void copy_figures(
+    Worker *worker, const Copy *copy, CopyFigures *to, RoundTrip *trip
+) noexcept nogil:
+    worker_lock(worker)
+    to[0] = copy.figures
+    trip[0] = copy.round_trip
+    worker_unlock(worker)
 
 
 cdef inline void leg_snapshot(Worker *worker, Leg *leg, bint is_open, Snapshot *to) noexcept nogil:

@@ -19,6 +19,7 @@ from media.clock cimport (
     clock_open,
     figures_add,
 )
+from media.copy cimport Copy
 from media.dtmf cimport EventReceiver
 from media.events cimport EVENT_INACTIVE, EventQueue, events_notify, events_put
 from media.frames cimport Noted, pair_cut
@@ -122,7 +123,8 @@ cdef struct Tapped:
     Tapped *previous
     Tapped *next
     int32_t bucket
-    int32_t taps
+    int32_t taps               # copies included
+    Copy *copies
 
 cdef struct Leg:
     uint32_t slot            # in the worker's table

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from media.address cimport Address, Sockaddr, address_read
 from media.clock cimport clock_due
+from media.copy cimport copies_frame
 from media.dtmf cimport event_silence
 from media.events cimport events_notify
 from media.fetch cimport AHEAD, fetch_leg, fetch_peer
@@ -210,6 +211,8 @@ cdef inline bint cut_frames(Worker *worker, Tapped *tapped, int64_t now) noexcep
         number = tapped.tracks[INBOUND].emitted
         pair_cut(tapped.tracks, tapped.withheld, &pair)
         ring_write(tapped.ring, &pair)
+        if tapped.copies != NULL:
+            copies_frame(tapped.copies, &pair, now, worker.window_ns)
         published = monotonic_ns()
         histogram_note(&worker.delays[TAP_LATENESS], published - due)
         for track in range(2):

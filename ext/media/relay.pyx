@@ -29,10 +29,15 @@ from media.codec cimport (
     codecs_have_g722,
 )
 from media.control cimport (
+    CopyAim,
     Remote,
     Snapshot,
     Totals,
+    copy_aim,
+    copy_figures,
+    copy_pause,
     leg_clear_speech,
+    leg_copy,
     leg_drain_speech,
     leg_enter,
     leg_leave,
@@ -48,6 +53,7 @@ from media.control cimport (
     leg_stop_playing,
     leg_stop_speaking,
     leg_tap,
+    leg_uncopy,
     leg_unmask,
     leg_untap,
     legs_join,
@@ -55,6 +61,7 @@ from media.control cimport (
     worker_delays,
     worker_totals,
 )
+from media.copy cimport MIXED, MOST_CNAME, Copy, CopyFigures, copy_free, copy_open
 from media.events cimport Event, events_take
 from media.g711 cimport g711_fill_tables
 from media.histogram cimport BOUNDS, Histogram, histogram_add, histogram_bounds
@@ -84,6 +91,7 @@ from media.ring cimport (
     ring_copy,
     ring_first,
 )
+from media.roundtrip cimport RoundTrip
 from media.srtp cimport Srtp, Transform
 from media.voice cimport (
     Speech,
@@ -170,6 +178,8 @@ cdef class Relay:
     cdef list taps
     cdef list playbacks
     cdef list speakers
+    cdef list copies
+    cdef CopyFigures ended_copies  # what copies have counted that are closed
     cdef object failed
     cdef uint64_t ended_wakeups
     cdef uint64_t ended_events_lost
@@ -190,6 +200,7 @@ cdef class Relay:
         self.taps = []
         self.playbacks = []
         self.speakers = []
+        self.copies = []
         self.failed = failed
         self.workers = <Worker *>calloc(threads, sizeof(Worker))
         if self.workers == NULL:
@@ -326,14 +337,28 @@ cdef class Relay:
             for i in range(self.threads if self.workers != NULL else 0):
                 worker_totals(&self.workers[i], &totals)
         result = {name: totals.counts[n] for n, name in enumerate(COUNT_NAMES)}
+        result.update(self.copied())
         result.update(
-            legs=len(self.legs), sockets=2 * len(self.legs) + totals.guards, taps=len(self.taps),
+            legs=len(self.legs), sockets=2 * (len(self.legs) + len(self.copies)) + totals.guards,
+            taps=len(self.taps),
             rings=totals.rings, playbacks=len(self.playbacks), speakers=len(self.speakers),
             wakeups=totals.wakeups, speech_refused=self.speech_refused, marks_refused=self.marks_refused,
             frames_lost=self.frames_lost, events_lost=totals.events_lost,
             callbacks_failed=self.callbacks_failed, srtp_sessions=self.srtp_sessions,
         )
         return result
+
+    cdef dict copied(self):
+        """What copies have counted, those included that are closed."""
+        cdef CopyFigures sum = self.ended_copies
+        cdef RelayCopy copy
+        for copy in self.copies:
+            copy.add_to(&sum)
+        return {
+            "copies": len(self.copies), "copy_packets": sum.packets, "copy_octets": sum.octets,
+            "copy_frames_dropped": sum.dropped, "copy_send_errors": sum.send_errors,
+            "copy_reports": sum.reports,
+        }
 
 
 cdef class RelaySrtp:
@@ -559,6 +584,9 @@ cdef class RelayLeg:
         for tap in self.relay.taps.copy():
             if tap.leg is self:
                 tap.close()
+        for copy in self.relay.copies.copy():
+            if (<RelayCopy>copy).leg is self:
+                copy.close()
         self.is_open = False
         with nogil:
             leg_leave(self.worker, self.c)
@@ -746,6 +774,157 @@ cdef class RelaySpeaker:
         return figures
 
 
+cdef Tapped *fresh_tapped(RelayLeg leg, int64_t now, int unit) except? NULL:
+    """What a leg needs for its first tap of a format, or its first copy; NULL: it has it."""
+    cdef Tapped *fresh
+    cdef int64_t start
+    if leg_place(leg.c, unit)[0] != NULL:
+        return NULL
+    # Frames begin on the worker's ticks, so that many legs share one wake-up, and with those of other
+    # formats: what is masked is the same for all.
+    start = now // TICK_NS * TICK_NS
+    if leg.c.counted != NULL:
+        start = leg.c.counted.tracks[INBOUND].start
+        start += (now - start) // FRAME_NS * FRAME_NS
+    fresh = tapped_new(start, (leg.relay.window_ms + 19) // 20, unit)
+    if fresh == NULL:
+        raise MemoryError
+    return fresh
+
+
+cdef class RelayCopy:
+    """A track of a leg on its way to a recorder, from two sockets of its own."""
+
+    cdef Copy c
+    cdef RelayLeg leg            # None: closed
+    cdef Tapped *tapped
+    cdef RelaySrtp opens
+    cdef RelaySrtp seals
+
+    def __cinit__(
+        self, RelayLeg leg, int rtp, int rtcp, int track, uint32_t ssrc, uint16_t sequence,
+        uint32_t timestamp, bytes cname, int frames,
+    ):
+        """Takes over two bound, non-blocking sockets; on failure they stay the caller's. `track`: 0 inbound,
+        1 outbound, 2 both in one. It keeps up to `frames` that could not be sent yet."""
+        cdef Leg *c = leg.opened()
+        cdef Tapped *fresh
+        if not 0 <= track <= MIXED or len(cname) > MOST_CNAME:
+            raise ValueError("no such track, or too long a name")
+        if not copy_open(&self.c, frames):
+            raise MemoryError
+        fresh = fresh_tapped(leg, monotonic_ns(), 1)
+        self.c.rtp, self.c.rtcp, self.c.track = rtp, rtcp, track
+        self.c.ssrc, self.c.sequence, self.c.base = ssrc, sequence, timestamp
+        self.c.random = ssrc | 1
+        self.c.cname_length = len(cname)
+        memcpy(self.c.cname, <const uint8_t *>cname, len(cname))
+        with nogil:
+            leg_copy(leg.worker, c, fresh, &self.c)
+        self.tapped = c.tapped
+        self.leg = leg
+        leg.relay.copies.append(self)
+
+    def __dealloc__(self):
+        copy_free(&self.c)
+
+    @property
+    def relay_leg(self):
+        """The leg; None: closed."""
+        return self.leg
+
+    @property
+    def ssrc(self):
+        """Of the stream that is sent."""
+        return self.c.ssrc
+
+    def aim(
+        self, bytes rtp_host, uint16_t rtp_port, bytes rtcp_host, uint16_t rtcp_port, uint8_t payload_type,
+        bint alaw, int hurry, bint skip, RelaySrtp opens, RelaySrtp seals,
+    ):
+        """Send to these addresses (16 octets, IPv4 mapped) from now on, what has been kept first, with
+        `hurry` per cent more packets than frames; with `skip` it stays out."""
+        cdef CopyAim aim
+        cdef Srtp *opens_c = &opens.c if opens is not None else NULL
+        cdef Srtp *seals_c = &seals.c if seals is not None else NULL
+        if len(rtp_host) != 16 or len(rtcp_host) != 16:
+            raise ValueError("hosts are 16 octets")
+        if self.leg is None:
+            return
+        memcpy(aim.rtp.host, <const uint8_t *>rtp_host, 16)
+        memcpy(aim.rtcp.host, <const uint8_t *>rtcp_host, 16)
+        aim.rtp.port, aim.rtcp.port = rtp_port, rtcp_port
+        aim.payload_type, aim.alaw, aim.hurry, aim.skip = payload_type, alaw, hurry, skip
+        with nogil:
+            copy_aim(self.leg.worker, self.leg.c, &self.c, &aim, opens_c, seals_c)
+        self.opens, self.seals = opens, seals
+
+    def lose(self):
+        """Send to nobody, and keep what there is room for."""
+        if self.leg is not None:
+            with nogil:
+                copy_aim(self.leg.worker, self.leg.c, &self.c, NULL, NULL, NULL)
+            self.opens = self.seals = None
+
+    def pause(self, bint paused):
+        """Leave out what is said from now on, or no more."""
+        if self.leg is not None:
+            with nogil:
+                copy_pause(self.leg.worker, &self.c, paused)
+
+    cdef int add_to(self, CopyFigures *sum) except -1:
+        cdef CopyFigures figures
+        cdef RoundTrip trip
+        if self.leg is None:
+            figures = self.c.figures
+        else:
+            with nogil:
+                copy_figures(self.leg.worker, &self.c, &figures, &trip)
+        sum.packets += figures.packets
+        sum.octets += figures.octets
+        sum.dropped += figures.dropped
+        sum.send_errors += figures.send_errors
+        sum.reports += figures.reports
+        return 0
+
+    def figures(self):
+        """What has been counted, by name; of what the recorder reports, the newest."""
+        cdef CopyFigures figures = self.c.figures
+        cdef RoundTrip trip = self.c.round_trip
+        cdef int64_t behind = self.c.written - self.c.sent
+        cdef dict result
+        if self.leg is not None:
+            with nogil:
+                copy_figures(self.leg.worker, &self.c, &figures, &trip)
+        result = figures
+        result["lost"] = figures.lost - (1 << 24) if figures.lost & 1 << 23 else figures.lost
+        result["waiting"] = behind
+        result["heard_ns"] = monotonic_ns() - figures.heard if figures.heard else None
+        result["round_trip_ns"] = trip.ns if trip.known else None
+        return result
+
+    def close(self):
+        """Send what is left and RTCP's goodbye, and close the sockets. Later calls do nothing."""
+        cdef RelayLeg leg = self.leg
+        cdef Tapped *tapped = self.tapped
+        cdef Pair rest[32]
+        cdef int64_t now = monotonic_ns()
+        if leg is None:
+            return
+        with nogil:
+            leg_uncopy(leg.worker, leg.c, &self.c, now, rest)
+            close(self.c.rtp)
+            close(self.c.rtcp)
+        if leg.c.tapped != tapped:
+            tapped_free(tapped)
+        self.tapped = NULL
+        leg.relay.copies.remove(self)
+        self.leg = None
+        self.add_to(&leg.relay.ended_copies)
+        self.opens = self.seals = None
+        copy_free(&self.c)
+
+
 cdef class RelayTap:
     """A reader of a leg's ring."""
 
@@ -765,24 +944,14 @@ cdef class RelayTap:
         """`unit`: 1 for mu-law, 2, 4 and 6 for linear samples at 8, 16 and 24 kHz."""
         cdef Leg *c = leg.opened()
         cdef int64_t now = monotonic_ns()
-        cdef int64_t start
-        cdef Tapped *fresh = NULL
+        cdef Tapped *fresh
         if unit not in (1, 2, 4, 6):
             raise ValueError("a unit is 1, 2, 4 or 6 octets")
         self.octets = FRAME * unit
         self.wanted[INBOUND] = inbound
         self.wanted[OUTBOUND] = outbound
         self.on_frames = on_frames
-        if leg_place(c, unit)[0] == NULL:
-            # Frames begin on the worker's ticks, so that many legs share one wake-up, and with those of other
-            # formats: what is masked is the same for all.
-            start = now // TICK_NS * TICK_NS
-            if c.counted != NULL:
-                start = c.counted.tracks[INBOUND].start
-                start += (now - start) // FRAME_NS * FRAME_NS
-            fresh = tapped_new(start, (leg.relay.window_ms + 19) // 20, unit)
-            if fresh == NULL:
-                raise MemoryError
+        fresh = fresh_tapped(leg, now, unit)
         with nogil:
             self.tapped = leg_tap(leg.worker, c, unit, fresh)
         self.base = (now - self.tapped.tracks[INBOUND].start) // FRAME_NS

@@ -434,6 +434,9 @@ struct pjsip_tx_data {
 
 enum { PJSIP_MOD_PRIORITY_TSX_LAYER = 16, PJSIP_MOD_PRIORITY_APPLICATION = 64 };
 
+struct pjsip_transaction;
+struct pjsip_event;
+
 typedef struct pjsip_module {
     struct pjsip_module *prev, *next;
     pj_str_t name;
@@ -443,7 +446,7 @@ typedef struct pjsip_module {
     pj_bool_t (*on_rx_response)(pjsip_rx_data *rdata);
     pj_status_t (*on_tx_request)(pjsip_tx_data *tdata);
     pj_status_t (*on_tx_response)(pjsip_tx_data *tdata);
-    void *on_tsx_state;
+    void (*on_tsx_state)(struct pjsip_transaction *tsx, struct pjsip_event *event);
 } pjsip_module;
 
 typedef struct pjsip_process_rdata_param {
@@ -480,7 +483,10 @@ typedef struct pjsip_transaction {
     int status_code;
     pj_str_t status_text;
     int state;
-    FP_SKIP(516);
+    FP_SKIP(180);
+    pjsip_tx_data *last_tx;
+    FP_SKIP(72);
+    void *mod_data[PJSIP_MODULES];
 } pjsip_transaction;
 
 enum {
@@ -706,6 +712,8 @@ FP_AT(pjsip_cfg_t, tsx.td, 68);
 FP_SIZE(pjsip_transaction, 720);
 FP_AT(pjsip_transaction, role, 80); FP_AT(pjsip_transaction, method, 88);
 FP_AT(pjsip_transaction, status_code, 176); FP_AT(pjsip_transaction, status_text, 184);
+FP_AT(pjsip_transaction, last_tx, 384); FP_AT(pjsip_transaction, mod_data, 464);
+FP_AT(pjsip_module, on_tsx_state, 104);
 FP_SIZE(pjsip_event, 56);
 FP_AT(pjsip_event, type, 16); FP_AT(pjsip_event, body.tsx_state.src, 24);
 FP_AT(pjsip_event, body.tsx_state.tsx, 32); FP_AT(pjsip_event, body.tsx_state.prev_state, 40);

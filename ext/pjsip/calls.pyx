@@ -185,6 +185,8 @@ cdef class InviteCalls(Calls):
                 dialog = pjsip_ua_find_dialog(&rdata.msg_info.cid.id, &rdata.msg_info.to.tag, &nobody, False)
         elif method.id == PJSIP_INVITE_METHOD or method.id == PJSIP_ACK_METHOD:
             return True  # a new call, or the ACK of a call that was refused
+        if dialog != NULL and the_engine.bare.owns(dialog):
+            return True
         if not ours:
             self.other(rdata, method, dialog)
             return False

@@ -251,7 +251,7 @@ cdef pj_status_t on_print(pjsip_tx_data *tdata) noexcept:
     cdef ptrdiff_t length
     if tdata.buf.start != NULL and tdata.buf.cur != tdata.buf.start:
         return PJ_SUCCESS
-    if body != NULL and is_sdp(&body.content_type):
+    if body != NULL and is_sdp(&body.content_type) and body.print_body != pjsip_print_text_body:
         dialog = dialog_of(tdata)
         if dialog != NULL:
             text = the_engine.calls.local_description(dialog)
@@ -287,6 +287,13 @@ cdef class Calls:
         return None
 
 
+cdef class Bare:
+    """What the engine needs of dialogs without an invite session (dialogs.pyx)."""
+
+    cdef bint owns(self, pjsip_dialog *dialog) noexcept:
+        return False
+
+
 def engine():
     """The process's engine, started at the first call.
 
@@ -299,6 +306,7 @@ def engine():
     _transports.load(library())
     the_engine = Engine()
     the_engine.calls = Calls()
+    the_engine.bare = Bare()
     the_engine.start()
     return the_engine
 

@@ -69,6 +69,11 @@
       (pj_pool_t *pool, const pj_str_t *name, const pj_str_t *value)) \
     F(pjsip_multipart_part *, pjsip_multipart_find_part, \
       (const pjsip_msg_body *body, const pjsip_media_type *type, const pjsip_multipart_part *start)) \
+    F(pjsip_msg_body *, pjsip_msg_body_create, \
+      (pj_pool_t *pool, const pj_str_t *type, const pj_str_t *subtype, const pj_str_t *text)) \
+    F(int, pjsip_print_text_body, (pjsip_msg_body *body, char *buffer, size_t size)) \
+    F(void, pjsip_method_init, (pjsip_method *method, pj_pool_t *pool, const pj_str_t *name)) \
+    F(void, pjsip_tx_data_dec_ref, (pjsip_tx_data *tdata)) \
     /* transports */ \
     F(pj_status_t, pjsip_transport_register, (pjsip_tpmgr *manager, pjsip_transport *transport)) \
     F(pj_status_t, pjsip_transport_add_ref, (pjsip_transport *transport)) \
@@ -112,6 +117,24 @@
       (pjsip_dialog *dialog, pjsip_rx_data *rdata, int status, const pj_str_t *reason, \
        const pjsip_hdr *headers, const pjsip_msg_body *body)) \
     F(const pjsip_method *, pjsip_get_ack_method, (void)) \
+    /* dialogs without an invite session (dialogs.pyx) */ \
+    F(pj_status_t, pjsip_dlg_add_usage, (pjsip_dialog *dialog, pjsip_module *module, void *data)) \
+    F(pj_status_t, pjsip_dlg_inc_session, (pjsip_dialog *dialog, pjsip_module *module)) \
+    F(pj_status_t, pjsip_dlg_dec_session, (pjsip_dialog *dialog, pjsip_module *module)) \
+    F(pj_status_t, pjsip_dlg_create_response, \
+      (pjsip_dialog *dialog, pjsip_rx_data *rdata, int status, const pj_str_t *reason, pjsip_tx_data **tdata)) \
+    F(pj_status_t, pjsip_dlg_modify_response, \
+      (pjsip_dialog *dialog, pjsip_tx_data *tdata, int status, const pj_str_t *reason)) \
+    F(pj_status_t, pjsip_dlg_send_response, \
+      (pjsip_dialog *dialog, pjsip_transaction *tsx, pjsip_tx_data *tdata)) \
+    F(pj_status_t, pjsip_endpt_create_cancel, \
+      (pjsip_endpoint *endpoint, const pjsip_tx_data *request, pjsip_tx_data **tdata)) \
+    F(pj_status_t, pjsip_tsx_terminate, (pjsip_transaction *tsx, int status)) \
+    F(pj_status_t, pjsip_tsx_set_timeout, (pjsip_transaction *tsx, unsigned milliseconds)) \
+    F(pjsip_transaction *, pjsip_rdata_get_tsx, (pjsip_rx_data *rdata)) \
+    F(pj_status_t, pjsip_auth_clt_reinit_req, \
+      (pjsip_auth_clt_sess *session, const pjsip_rx_data *rdata, pjsip_tx_data *request, \
+       pjsip_tx_data **tdata)) \
     F(pj_status_t, pjsip_auth_clt_set_credentials, \
       (pjsip_auth_clt_sess *session, int count, const pjsip_cred_info *credentials)) \
     F(pj_status_t, pjsip_inv_verify_request, \

@@ -319,6 +319,7 @@ cdef extern from "abi.h":
         pj_bool_t (*on_rx_response)(pjsip_rx_data *rdata) noexcept
         pj_status_t (*on_tx_request)(pjsip_tx_data *tdata) noexcept
         pj_status_t (*on_tx_response)(pjsip_tx_data *tdata) noexcept
+        void (*on_tsx_state)(pjsip_transaction *tsx, pjsip_event *event) noexcept
 
     ctypedef struct pjsip_process_rdata_param:
         pj_bool_t silent
@@ -343,6 +344,8 @@ cdef extern from "abi.h":
         int status_code
         pj_str_t status_text
         int state
+        pjsip_tx_data *last_tx
+        void **mod_data
 
     struct fp_event_tsx_state:
         void *src
@@ -501,6 +504,32 @@ cdef extern from "functions.h":
         pj_pool_t *pool, pj_str_t *key, int role, const pjsip_method *method, const pjsip_rx_data *rdata)
     pjsip_transaction *pjsip_tsx_layer_find_tsx "pj.pjsip_tsx_layer_find_tsx" (
         const pj_str_t *key, pj_bool_t lock)
+    pjsip_msg_body *pjsip_msg_body_create "pj.pjsip_msg_body_create" (
+        pj_pool_t *pool, const pj_str_t *type, const pj_str_t *subtype, const pj_str_t *text)
+    int pjsip_print_text_body "pj.pjsip_print_text_body" (
+        pjsip_msg_body *body, char *buffer, size_t size) noexcept
+    void pjsip_method_init "pj.pjsip_method_init" (
+        pjsip_method *method, pj_pool_t *pool, const pj_str_t *name)
+    void pjsip_tx_data_dec_ref "pj.pjsip_tx_data_dec_ref" (pjsip_tx_data *tdata)
+    pj_status_t pjsip_dlg_add_usage "pj.pjsip_dlg_add_usage" (
+        pjsip_dialog *dialog, pjsip_module *module, void *data)
+    pj_status_t pjsip_dlg_inc_session "pj.pjsip_dlg_inc_session" (pjsip_dialog *dialog, pjsip_module *module)
+    pj_status_t pjsip_dlg_dec_session "pj.pjsip_dlg_dec_session" (pjsip_dialog *dialog, pjsip_module *module)
+    pj_status_t pjsip_dlg_create_response "pj.pjsip_dlg_create_response" (
+        pjsip_dialog *dialog, pjsip_rx_data *rdata, int status, const pj_str_t *reason, pjsip_tx_data **tdata)
+    pj_status_t pjsip_dlg_modify_response "pj.pjsip_dlg_modify_response" (
+        pjsip_dialog *dialog, pjsip_tx_data *tdata, int status, const pj_str_t *reason)
+    pj_status_t pjsip_dlg_send_response "pj.pjsip_dlg_send_response" (
+        pjsip_dialog *dialog, pjsip_transaction *tsx, pjsip_tx_data *tdata)
+    pj_status_t pjsip_endpt_create_cancel "pj.pjsip_endpt_create_cancel" (
+        pjsip_endpoint *endpoint, const pjsip_tx_data *request, pjsip_tx_data **tdata)
+    pj_status_t pjsip_tsx_terminate "pj.pjsip_tsx_terminate" (pjsip_transaction *tsx, int status)
+    pj_status_t pjsip_tsx_set_timeout "pj.pjsip_tsx_set_timeout" (
+        pjsip_transaction *tsx, unsigned int milliseconds)
+    pjsip_transaction *pjsip_rdata_get_tsx "pj.pjsip_rdata_get_tsx" (pjsip_rx_data *rdata)
+    pj_status_t pjsip_auth_clt_reinit_req "pj.pjsip_auth_clt_reinit_req" (
+        pjsip_auth_clt_sess *session, const pjsip_rx_data *rdata, pjsip_tx_data *request,
+        pjsip_tx_data **tdata)
     pjsip_transaction *pjsip_tsx_detect_merged_requests "pj.pjsip_tsx_detect_merged_requests" (
         pjsip_rx_data *rdata)
     pjsip_dialog *pjsip_tsx_get_dlg "pj.pjsip_tsx_get_dlg" (pjsip_transaction *tsx)

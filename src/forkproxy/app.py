@@ -12,6 +12,7 @@ from forkproxy import __version__, logs
 from forkproxy.bridge.choice import Abilities
 from forkproxy.bridge.manager import CallManager
 from forkproxy.bridge.prompts import Prompts
+from forkproxy.bridge.recording import Dialling
 from forkproxy.bridge.services import Services
 from forkproxy.config import Config, establish_account
 from forkproxy.connectors import Connector, Host, abandoned
@@ -48,6 +49,7 @@ class App:
             ca_file=config.streams.ca_file,
             allow_ws=config.streams.allow_ws,
             log=logging.getLogger("forkproxy.connectors"),
+            dialler=(dialling := Dialling()),
         )
         self._connectors: dict[str, Connector[Any]] = config.make_connectors(host)
         self._access = Access(config.routes())
@@ -85,6 +87,7 @@ class App:
             up=self._carriers.up,
             **self._settings(config),
         )
+        dialling.serve(self._services)
         self._calls = CallManager(self._services, config.loaded_flows)
         self._api = ApiServer(
             config.api.listen,

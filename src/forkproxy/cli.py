@@ -5,6 +5,7 @@ What a command needs is imported when it runs: `check` and `connectors` work whe
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -49,7 +50,34 @@ def _pjsip_version() -> str:
     return f"{package.partition('.post')[0]} (pjsua2-python {package})"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """Our commands, and those that installed packages offer by entry points in the group
+    `forkproxy.commands`.
+
+    A package's command is imported when it is called; one that cannot be imported says so then, and costs no
+    other.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        offered = {point.name for point in metadata.entry_points(group="forkproxy.commands")}
+        return sorted({*super().list_commands(ctx), *offered})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        ours = super().get_command(ctx, cmd_name)
+        points = metadata.entry_points(group="forkproxy.commands", name=cmd_name)
+        if ours is not None or not points:
+            return ours
+        point = next(iter(points))
+        try:
+            command = point.load()
+        except Exception as error:  # somebody else's package
+            package = point.dist.name if point.dist is not None else point.value
+            help_ = f"Unusable: {package}: {type(error).__name__}: {error}"
+            return click.Command(cmd_name, callback=lambda: _fail(help_), help=help_)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--version",
     is_flag=True,
@@ -132,12 +160,23 @@ def _check(file: Path) -> Sequence[Problem]:
 
 @main.command()
 @click.argument("config", type=FILE, required=False)
-def connectors(config: Path | None) -> None:
+@click.option("--presets", is_flag=True, help="List the named sets of settings that the types offer.")
+def connectors(config: Path | None, presets: bool) -> None:
     """List the connector types that are installed; with CONFIG, also the instances that it defines."""
     from forkproxy import config as configuration
     from forkproxy.connectors import installed
 
     found = installed()
+    if presets:
+        for each in found:
+            for preset in each.connector.presets() if each.connector is not None else ():
+                click.echo(f"{each.type}  {preset.name}  ({preset.package})")
+                click.echo(f"    {(preset.error and f'unusable: {preset.error}') or preset.title}")
+                if preset.source:
+                    click.echo(f"    source: {preset.source}")
+                for name, value in preset.settings.items():
+                    click.echo(f"    {name}: {json.dumps(value, ensure_ascii=False)}")
+        return
     _table(
         ("TYPE", "PACKAGE", "VERSION", ""),
         [

@@ -190,6 +190,38 @@ class CallInfo:
     direction: str = "inbound"
 
 
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody in a call."""
+
+    address: str
+    """A number or a SIP URI."""
+    name: str = ""
+    """The display name."""
+    sends: bool = True
+    """False: on hold, nothing of what this party says is passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """How a call stands, as far as those care who record it."""
+
+    caller: Party
+    callee: Party
+    connected: bool = False
+    """The two hear each other."""
+    masked: bool = False
+    """What is said is withheld from streams."""
+    secure_media: bool = False
+    """The caller's audio is encrypted."""
+    secure_signalling: bool = False
+    """The caller's SIP came by TLS."""
+    call_id: str = ""
+    """The Call-ID of the caller's leg."""
+    session_ids: tuple[str, ...] = ()
+    """Values of Session-ID headers (RFC 7989)."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
     """A host (name or literal, IPv6 without brackets) and a port."""

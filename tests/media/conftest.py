@@ -11,7 +11,7 @@ import pytest
 from forkproxy.media import MediaEngine
 from tests.media.phones import Phone
 
-HELD = ("legs", "ports", "taps", "rings", "playbacks", "speakers", "srtp_sessions")
+HELD = ("legs", "ports", "taps", "rings", "playbacks", "speakers", "copies", "srtp_sessions")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation
 from forkproxy.bridge.record import CallRecord
+from forkproxy.bridge.recording import call_state, on_hold
 from forkproxy.bridge.reoffers import Reoffers, Side
 from forkproxy.bridge.reports import summary
 from forkproxy.bridge.services import Services
@@ -26,7 +27,7 @@ from forkproxy.flow import Execution, Flow
 from forkproxy.flow.actions import Connect
 from forkproxy.media import Digit, LegFigures, MaskReport, MediaLeg, Playback
 from forkproxy.media.audio import ringback
-from forkproxy.model import CallInfo, SrtpMode, new_sid
+from forkproxy.model import CallInfo, Party, SrtpMode, new_sid
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
 from forkproxy.signalling import events as sip
 from forkproxy.signalling.sdp import AudioSession
@@ -142,6 +143,7 @@ class Call:
         self.forks = Forks(info, self._media, services, self.record, self._post, self._check_over)
         self._reoffers = Reoffers(self.log, self._changed)
         self._bridged: CalleeLeg | None = None
+        self.forks.state = call_state(info, leg, secure_media=self._negotiation.encrypted)
         execution = Execution(
             flow,
             info,
@@ -178,6 +180,7 @@ class Call:
         self.masked = self.record.masked = True
         for media in self._legs().values():
             media.mask()
+        self.forks.change(masked=True)
         self.log.info("masked")
         return True
 
@@ -188,6 +191,7 @@ class Call:
         self.masked = False
         found = {name: media.unmask() for name, media in self._legs().items()}
         streams = self.forks.masked(found["caller"])
+        self.forks.change(masked=False)
         self._tell_mask([report for report in found.values() if report is not None], streams)
         return streams
 
@@ -292,6 +296,7 @@ class Call:
             error = "200 without a session description"
         if error is None:
             self._watch(callee.media, "callee")
+            self.forks.change(connected=True)
             self._handle(ev.CalleeAnswered(callee.key))
             return
         assert callee.sip is not None
@@ -355,6 +360,7 @@ class Call:
             self.record.agreed(self._bridged.key, side.party.now.remote, side.party.encrypted)
         if self._bridged is not None:
             self._bridge(self._bridged)
+        self.forks.change(**on_hold(self.forks.state, self._reoffers))
         self.log.info(
             "the %s is now %s at %s:%d (%s)",
             "caller" if side is self._reoffers.caller else "callee",
@@ -510,6 +516,7 @@ class Call:
             callee = self._callees[key] = CalleeLeg(key, media, connect=connect, rest=rest, release=release)
             self.record.dialled(key, target.uri, target.trunk)
             self._services.watch.goes_out(self.info.sid, connect.to, target.trunk)
+            self.forks.change(callee=Party(connect.to))
             callee.sip = self._services.endpoint.dial(
                 target.uri,
                 sdp=self._negotiation.offer_for_callee(media, host, self._srtp(target.srtp)),

@@ -95,6 +95,13 @@ class AudioLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingLost:
+    """A recorder that the call must not be without has failed: the call is refused, or ends."""
+
+    reason: str
+
+
 CallEvent = (
     CallerEnded
     | CalleeProgress
@@ -106,4 +113,5 @@ CallEvent = (
     | KeyPressed
     | ShutDown
     | AudioLost
+    | RecordingLost
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from forkproxy import logs
 from forkproxy.bridge import events as ev
 from forkproxy.bridge import reports
 from forkproxy.bridge.record import CallRecord
+from forkproxy.bridge.recording import open_copy
 from forkproxy.bridge.services import Services
 from forkproxy.connectors import (
     Connector,
@@ -24,7 +25,7 @@ from forkproxy.connectors import (
 )
 from forkproxy.errors import ConnectorNotFound, InvalidTrack, MediaError, StreamError, StreamUrlError
 from forkproxy.media import MaskReport, MediaLeg, Speaker, Tap
-from forkproxy.model import CallInfo, StreamSpec, StreamTransport, Tracks
+from forkproxy.model import CallInfo, CallState, Party, StreamSpec, StreamTransport, Tracks
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Forks:
         self._post = post
         self._on_idle = on_idle
         self._open: dict[int, Fork] = {}
+        self.state = CallState(Party(info.from_), Party(info.to))
+        """How the call stands, for connectors that tell a recorder."""
         self.total = 0
         self.failed = 0
         self.frames_dropped = 0
@@ -94,6 +97,8 @@ class Forks:
                 on_event=lambda event: self._on_event(key, event),
                 queue_seconds=self._services.buffer,
                 open_voice=self._speak,
+                open_copy=open_copy(self._media),
+                state=self.state,
             )
         except StreamError as error:
             self._count_failure(error)
@@ -103,7 +108,9 @@ class Forks:
             )  # fmt: skip
             self._post(ev.StreamEnded(key, "", error.twilio_code, str(error)))
             return
-        tap = self._media.tap(runner.feed, spec.tracks.members, runner.format)
+        tap = None
+        if connector.wants_frames:
+            tap = self._media.tap(runner.feed, spec.tracks.members, runner.format)
         self._open[key] = Fork(runner, tap, asyncio.get_running_loop().time())
         self._told("opened", runner.sid, connector=connector.name, tracks=str(spec.tracks))
         runner.start()
@@ -120,6 +127,12 @@ class Forks:
         """The caller has pressed a key: tell the streams that hear what it says."""
         for fork in list(self._open.values()):
             fork.runner.press(key, duration_ms)
+
+    def change(self, **what: Any) -> None:
+        """The call stands otherwise: `what` of `CallState` is new. Connectors tell their recorders."""
+        self.state = replace(self.state, **what)
+        for fork in list(self._open.values()):
+            fork.runner.change(self.state)
 
     def close_all(self, reason: str) -> None:
         """Stop whatever is left."""
@@ -229,6 +242,9 @@ class Forks:
             self._post(ev.StreamEnded(key, event.sid, None, "ended"))
         else:
             self._count_failure(event.error)
+            if fork is not None and fork.runner.connector.required:
+                self._services.counts["recordings_required_lost"] += 1
+                self._post(ev.RecordingLost(f"the required recording failed: {event.error}"))
             log.warning("stream failed: %s: %s (%s)", event.error.twilio_code, event.error, event.figures)
             self._post(ev.StreamEnded(key, event.sid, event.error.twilio_code, str(event.error)))
         if not self._open:

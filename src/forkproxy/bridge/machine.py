@@ -183,6 +183,10 @@ class CallMachine:
                 self._reason = self._reason or event.reason
                 self._failure = (503, "Service Unavailable")
                 self._end(now)
+            case ev.RecordingLost():
+                self._reason = self._reason or event.reason
+                self._failure = (503, "Service Unavailable")
+                self._end(now)
             case ev.AudioLost():
                 self._reason = self._reason or event.reason
                 self._end(now)

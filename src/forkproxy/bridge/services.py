@@ -22,6 +22,7 @@ COUNTED = (
     *("calls", "calls_ended", "calls_rejected", "streams", "streams_failed"),
     *("stream_frames_dropped", "tap_frames_dropped", "legs_inactive", "calls_inactive", "internal_errors"),
     *("calls_failed_over", "calls_limited"),
+    "recordings_required_lost",
 )
 """What is there from the start, at 0; refusals and failures by status or code appear as they happen."""
 

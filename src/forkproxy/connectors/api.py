@@ -30,7 +30,7 @@ from __future__ import annotations
 import logging
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
@@ -38,8 +38,18 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 from forkproxy.connectors.failures import describe, failure_of, kind_of
+from forkproxy.connectors.sip import (
+    CopyFigures,
+    CopyKeys,
+    Dialler,
+    OnRequest,
+    RtpCopy,
+    SipDialog,
+)
 from forkproxy.errors import (
     ConnectorConfigError,
+    MediaError,
+    SignallingError,
     StreamBroken,
     StreamConnectTimeout,
     StreamError,
@@ -52,14 +62,18 @@ from forkproxy.errors import (
     StreamUnreachable,
     StreamUrlError,
 )
+from forkproxy.message import SipBody, SipReply, SipRequest, SipResponse
 from forkproxy.model import (
     FRAME_BYTES,
     FRAME_MS,
     Account,
+    Address,
     AudioFormat,
     CallInfo,
+    CallState,
     Frame,
     FrameFlag,
+    Party,
     StreamTransport,
     Track,
 )
@@ -68,15 +82,31 @@ __all__ = [
     "FRAME_BYTES",
     "FRAME_MS",
     "Account",
+    "Address",
     "AudioFormat",
     "CallInfo",
+    "CallState",
     "ConfigPath",
     "Connector",
     "ConnectorConfigError",
+    "CopyFigures",
+    "CopyKeys",
+    "Dialler",
     "Frame",
     "FrameFlag",
     "Host",
+    "MediaError",
+    "OnRequest",
+    "Party",
+    "Preset",
+    "RtpCopy",
     "Settings",
+    "SignallingError",
+    "SipBody",
+    "SipDialog",
+    "SipReply",
+    "SipRequest",
+    "SipResponse",
     "Stream",
     "StreamBroken",
     "StreamConnectTimeout",
@@ -132,6 +162,45 @@ class Host:
     allow_ws: bool
     """``streams.allow_ws``: plain ``ws://`` is allowed (a developer's own machine)."""
     log: logging.Logger
+    dialler: Dialler | None = None
+    """Begins SIP dialogs; see `dial`."""
+
+    async def dial(
+        self,
+        uri: str,
+        *,
+        user: str = "",
+        display: str = "",
+        contact_parameters: str = "",
+        username: str | None = None,
+        password: str | None = None,
+        on_request: OnRequest | None = None,
+    ) -> SipDialog:
+        """A SIP dialog of the connector's own; nothing is sent yet.
+
+        Args:
+            uri: whom; ``;transport=tcp`` (or another that forkproxy listens on) chooses the transport.
+            user, display: what From says before and beside our address.
+            contact_parameters: behind the address in Contact, such as ``+sip.src``.
+            username, password: answer digest challenges with these.
+            on_request: answers the peer's requests in the dialog, on the event loop and at once. None, or its
+                None: BYE and OPTIONS get 200, offers 488, others 405.
+
+        Raises:
+            StreamUrlError: the URI cannot be dialled from here.
+            StreamUnreachable: its host has no address.
+        """
+        if self.dialler is None:
+            raise StreamUrlError("SIP is not to be had here")
+        return await self.dialler.dial(
+            uri,
+            user=user,
+            display=display,
+            contact_parameters=contact_parameters,
+            username=username,
+            password=password,
+            on_request=on_request,
+        )
 
 
 class Stream(ABC):
@@ -229,10 +298,53 @@ class Stream(ABC):
         is masked. A callback that raises ends the stream. Keys may be parts of card numbers: do not log them.
         """
 
+    @abstractmethod
+    def copy(self, track: Track | None, *, buffer_seconds: float = 0.0) -> RtpCopy:
+        """Send a track (None: both mixed) on as RTP of our own; no frame of it meets Python.
+
+        Until it is told where to (`RtpCopy.send_to`) it keeps the newest `buffer_seconds`. It ends with the
+        stream at the latest. A connector that only copies says `wants_frames = False`.
+
+        Raises:
+            MediaError: no port is left, or the stream has ended.
+        """
+
+    @property
+    @abstractmethod
+    def state(self) -> CallState:
+        """How the call stands: who speaks with whom, who is on hold, whether it is masked."""
+
+    @abstractmethod
+    def on_change(self, callback: Callable[[CallState], None]) -> None:
+        """Report each new `state` to `callback`, on the event loop, until the stream's end."""
+
+    @abstractmethod
+    async def stopped(self) -> None:
+        """Wait for the stream's stop, for a connector that does not iterate over it.
+
+        Raises:
+            StreamError: the one that was given to `fail`.
+        """
+
     @property
     @abstractmethod
     def dropped(self) -> int:
         """Frames lost so far because this connector was too slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named set of settings of a connector type."""
+
+    name: str
+    title: str
+    """What it is for."""
+    source: str
+    """Where it is from: what was read, or measured."""
+    package: str
+    settings: Mapping[str, Any]
+    error: str | None = None
+    """Why it cannot be used."""
 
 
 S = TypeVar("S", bound=Settings)
@@ -253,6 +365,11 @@ class Connector(ABC, Generic[S]):
 
     audio_format: AudioFormat = AudioFormat.MULAW
     """What the frames of its streams are made of, unless `format_of` says otherwise."""
+    wants_frames: bool = True
+    """False: it copies tracks (`Stream.copy`) and never iterates over a stream."""
+
+    required: bool = False
+    """True: a call whose stream to this connector fails is refused, or ended."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -293,6 +410,11 @@ class Connector(ABC, Generic[S]):
                 mapped to Twilio's codes too (`failure_of`); anything else is reported as 31900, with a
                 traceback in the log.
         """
+
+    @classmethod
+    def presets(cls) -> Sequence[Preset]:
+        """Named sets of settings that the type knows; `forkproxy connectors --presets` lists them."""
+        return ()
 
     async def close(self) -> None:
         """forkproxy is stopping; all streams have ended."""

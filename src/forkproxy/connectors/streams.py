@@ -36,13 +36,22 @@ from forkproxy.connectors.events import (
 )
 from forkproxy.connectors.failures import failure_of, kind_of
 from forkproxy.connectors.queue import FrameQueue
+from forkproxy.connectors.sip import OpenCopy, RtpCopy
 from forkproxy.connectors.voice import BUFFER_FULL, OnMark, OpenVoice, Voice
-from forkproxy.errors import StreamConnectTimeout, StreamError, StreamProtocolError, StreamUrlError
+from forkproxy.errors import (
+    MediaError,
+    StreamConnectTimeout,
+    StreamError,
+    StreamProtocolError,
+    StreamUrlError,
+)
 from forkproxy.model import (
     FRAME_MS,
     AudioFormat,
     CallInfo,
+    CallState,
     Frame,
+    Party,
     StreamSpec,
     StreamTransport,
     Track,
@@ -101,6 +110,10 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         self._receive_digit: Callable[[str, float], None] | None = None
         self._voice = open_voice(self._marked) if open_voice is not None and spec.bidirectional else None
         self.bidirectional = self._voice is not None
+        self._state = CallState(Party(call.from_), Party(call.to))
+        self._receive_state: Callable[[CallState], None] | None = None
+        self.open_copy: OpenCopy | None = None
+        self._copies: list[RtpCopy] = []
 
     def created(self) -> None:
         self._on_created()
@@ -146,6 +159,46 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
             name = type(error).__name__
             self.log.error("on_digit failed: %s\n%s", name, "".join(format_tb(error.__traceback__)))
             self.fail(StreamError(f"on_digit failed: {name}"))
+
+    def copy(self, track: Track | None, *, buffer_seconds: float = 0.0) -> RtpCopy:
+        if self.open_copy is None or self.ended:
+            raise MediaError("no RTP is to be had here" if self.open_copy is None else "the stream has ended")
+        copy = self.open_copy(track, buffer_seconds)
+        self._copies.append(copy)
+        return copy
+
+    @property
+    def state(self) -> CallState:
+        return self._state
+
+    def on_change(self, callback: Callable[[CallState], None]) -> None:
+        self._receive_state = callback
+
+    def change(self, state: CallState) -> None:
+        """The call stands otherwise; never raises."""
+        if self.ended or state == self._state:
+            return
+        self._state = state
+        try:
+            if self._receive_state is not None:
+                self._receive_state(state)
+        except Exception as error:
+            self.log.exception("on_change failed")
+            self.fail(StreamError(f"on_change failed: {error}"))
+
+    async def stopped(self) -> None:
+        while self._error is None and not self.ended:
+            self._queue.clear()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._error is not None:
+            raise self._error
+
+    def close_copies(self) -> None:
+        """The connector is gone."""
+        for copy in self._copies:
+            copy.close()
+        self._copies.clear()
 
     def close_voice(self) -> None:
         """The stream is over: nothing more is said, and no mark reported."""
@@ -210,6 +263,8 @@ class StreamRunner:
         connect_timeout: float = 10,
         drain_timeout: float = 5,
         open_voice: OpenVoice | None = None,
+        open_copy: OpenCopy | None = None,
+        state: CallState | None = None,
     ) -> None:
         """Prepare a stream, on the event loop's thread; frames may be fed at once, before `start` too.
 
@@ -219,6 +274,8 @@ class StreamRunner:
             connect_timeout: seconds from `start` to the connector's `created`.
             drain_timeout: seconds from `stop` to the end of the connector's task.
             open_voice: how a bidirectional stream gets its way back; closed when the stream is stopped.
+            open_copy: how the connector gets copies of tracks; closed when the stream is over.
+            state: how the call stands, where there is more to say of it than `call` does.
 
         Raises:
             StreamError: what `open_voice` and the connector's `format_of` raise.
@@ -241,6 +298,9 @@ class StreamRunner:
         self._feed = QueuedStream(
             self.sid, spec, call, self._log, self._queue, self._created, self._warn, open_voice, self.format
         )
+        self._feed.open_copy = open_copy
+        if state is not None:
+            self._feed.change(state)
         self._warnings: Counter[int] = Counter()
         self._task: asyncio.Task[StreamError | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -290,6 +350,10 @@ class StreamRunner:
     def press(self, key: str, duration_ms: float) -> None:
         """Tell the connector a key that the caller has pressed, if it wants to know. Never raises."""
         self._feed.press(key, duration_ms)
+
+    def change(self, state: CallState) -> None:
+        """The call stands otherwise. Never raises."""
+        self._feed.change(state)
 
     def stop(self, reason: str, *, drain: float | None = None) -> None:
         """End the stream: no frame after this counts, those before are handed over. Returns at once.
@@ -460,6 +524,7 @@ class StreamRunner:
         self.state = "stopped" if error is None else "failed"
         self._final = figures = self.figures()
         self._queue.clear()
+        self._feed.close_copies()
         self._report(StreamEnded(self.sid, error, figures))
 
     def _report(self, event: StreamEvent) -> None:

@@ -19,6 +19,14 @@ A connector that talks back is given a `FakeVoice`, which plays when the test sa
             await run.created()
             assert voice.play() == GREETING          # and its marks are reported
 
+A connector that speaks SIP is given a `FakeDialler`, which answers what the test says; its copies of tracks
+are in `Run.copies`::
+
+    host = replace(HOST, dialler=(dialler := FakeDialler(lambda request: SipReply(200, body=ANSWER))))
+    async with running(make(Recorder, host=host)) as run:
+        await run.created()
+        assert dialler.dialogs[0].requests[0].method == "INVITE"
+
 Keys are pressed by ``press("12#")``, of a `FakeStream` and of a `Run`.
 
 `FakeStream` is handed to the connector's method as it is. `run_connector` and `running` put the connector
@@ -31,7 +39,7 @@ import asyncio
 import logging
 import math
 import struct
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -41,14 +49,18 @@ from forkproxy.connectors.api import Connector, Host
 from forkproxy.connectors.events import StreamCreated, StreamEnded, StreamEvent, StreamFigures, StreamWarning
 from forkproxy.connectors.queue import FrameQueue
 from forkproxy.connectors.registry import check, settings_of
+from forkproxy.connectors.sip import OnRequest
 from forkproxy.connectors.streams import QueuedStream, StreamRunner
 from forkproxy.connectors.voice import OnMark
 from forkproxy.errors import StreamError
+from forkproxy.message import SipBody, SipReply, SipRequest, SipResponse
 from forkproxy.model import (
     FRAME_BYTES,
     Account,
+    Address,
     AudioFormat,
     CallInfo,
+    CallState,
     Frame,
     FrameFlag,
     StreamSpec,
@@ -199,6 +211,135 @@ class FakeVoice:
                 self._on_mark(item, cleared)
 
 
+@dataclass(frozen=True)
+class FakeCopyFigures:
+    """Of a copy that sends nothing."""
+
+    packets: int = 0
+    octets: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    waiting: int = 0
+    send_errors: int = 0
+    reports: int = 0
+    lost: int = 0
+    heard: float | None = None
+
+
+class FakeCopy:
+    """A copy of a track that is told where to go, and sends nothing."""
+
+    def __init__(self, track: Track | None, buffer_seconds: float, port: int) -> None:
+        self.track = track
+        self.buffer_seconds = buffer_seconds
+        self.rtp_port, self.rtcp_port = port, port + 1
+        self.ssrc = port
+        self.cname = f"copy-{port}"
+        self.sent_to: list[tuple[Address, Address, str, dict[str, object]]] = []
+        """Every call of `send_to`."""
+        self.paused = False
+        self.losses = 0
+        self.closed = False
+
+    def send_to(self, rtp: Address, rtcp: Address, codec: str = "PCMU", **more: object) -> None:
+        """`RtpCopy.send_to`."""
+        self.sent_to.append((rtp, rtcp, codec, more))
+
+    def lose(self) -> None:
+        """`RtpCopy.lose`."""
+        self.losses += 1
+
+    def pause(self, paused: bool) -> None:
+        """`RtpCopy.pause`."""
+        self.paused = paused
+
+    def figures(self) -> FakeCopyFigures:
+        """`RtpCopy.figures`."""
+        return FakeCopyFigures()
+
+    def close(self) -> FakeCopyFigures:
+        """`RtpCopy.close`."""
+        self.closed = True
+        return self.figures()
+
+
+Answers = Callable[[SipRequest], SipReply]
+
+
+class FakeDialog:
+    """A SIP dialog whose peer is a function of the test's."""
+
+    def __init__(
+        self, uri: str, answers: Answers, on_request: OnRequest | None, options: Mapping[str, Any]
+    ) -> None:
+        self.uri = uri
+        self.options = options
+        """The other arguments of `Host.dial`."""
+        self.call_id = f"call-{id(self)}"
+        self.local_host = self.media_host = "127.0.0.1"
+        self.established = self.closed = False
+        self.requests: list[SipRequest] = []
+        """What the connector has sent."""
+        self._answers = answers
+        self._on_request = on_request
+
+    async def request(
+        self,
+        method: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: SipBody | None = None,
+        timeout: float | None = None,
+        on_provisional: Callable[[SipResponse], None] | None = None,
+    ) -> SipResponse:
+        """`SipDialog.request`: what the test's function answers."""
+        more = () if body is None else (("Content-Type", body.content_type),)
+        request = SipRequest((*headers, *more), b"" if body is None else body.data, method)
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        reply = self._answers(request)
+        kind = () if reply.body is None else (("Content-Type", reply.body.content_type),)
+        data = b"" if reply.body is None else reply.body.data
+        response = SipResponse((*reply.headers, *kind), data, reply.status, reply.reason)
+        self.established = (self.established or method == "INVITE") and method != "BYE" and response.ok
+        return response
+
+    async def end(
+        self, *, headers: Sequence[tuple[str, str]] = (), body: SipBody | None = None, timeout: float = 4.0
+    ) -> SipResponse | None:
+        """`SipDialog.end`."""
+        response = await self.request("BYE", headers=headers, body=body) if self.established else None
+        self.close()
+        return response
+
+    def close(self) -> None:
+        """`SipDialog.close`."""
+        self.closed = True
+        self.established = False
+
+    def ask(self, request: SipRequest) -> SipReply | None:
+        """A request of the peer's, and what the connector answers."""
+        if request.method == "BYE":
+            self.established = False
+        return None if self._on_request is None else self._on_request(request)
+
+
+class FakeDialler:
+    """SIP that exists in a test only: ``make(Recorder, host=replace(HOST,
+    dialler=FakeDialler(answers)))``."""
+
+    def __init__(self, answers: Answers) -> None:
+        """`answers` gives the final response to each request of the connector's, INVITE first."""
+        self.dialogs: list[FakeDialog] = []
+        self._answers = answers
+
+    async def dial(self, uri: str, *, on_request: OnRequest | None = None, **options: Any) -> FakeDialog:
+        """`Host.dial`."""
+        dialog = FakeDialog(uri, self._answers, on_request, options)
+        self.dialogs.append(dialog)
+        return dialog
+
+
 class FakeStream(QueuedStream):
     """A stream that exists in a test only: hand it to `Connector.stream`."""
 
@@ -237,6 +378,9 @@ class FakeStream(QueuedStream):
             voice.open if voice else None,
             format,
         )
+        self.copies: list[FakeCopy] = []
+        """The copies that the connector has opened."""
+        self.open_copy = self._open_copy
         self.is_created = False
         """The connector has called `created`."""
         self.warnings: list[tuple[int, str]] = []
@@ -259,6 +403,11 @@ class FakeStream(QueuedStream):
         self.ended = True
         self.wake()
 
+    def _open_copy(self, track: Track | None, buffer_seconds: float) -> FakeCopy:
+        copy = FakeCopy(track, buffer_seconds, 40000 + 2 * len(self.copies))
+        self.copies.append(copy)
+        return copy
+
     def _note_creation(self) -> None:
         self.is_created = True
 
@@ -273,6 +422,8 @@ class Run:
     events: list[StreamEvent] = field(default_factory=list)
     """Everything that was reported, `StreamEnded` last."""
     runner: StreamRunner = field(init=False)
+    copies: list[FakeCopy] = field(default_factory=list)
+    """The copies that the connector has opened."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -306,6 +457,16 @@ class Run:
         for key in keys:
             self.runner.press(key, duration_ms)
 
+    def open_copy(self, track: Track | None, buffer_seconds: float) -> FakeCopy:
+        """`Stream.copy`."""
+        copy = FakeCopy(track, buffer_seconds, 40000 + 2 * len(self.copies))
+        self.copies.append(copy)
+        return copy
+
+    def change(self, state: CallState) -> None:
+        """The call stands otherwise."""
+        self.runner.change(state)
+
     async def created(self) -> bool:
         """Wait until the stream is created (True) or has ended without (False)."""
         while not self.is_created and not self.ended:
@@ -338,12 +499,14 @@ async def running(
     transport: StreamTransport = StreamTransport.WEBSOCKET,
     call: CallInfo = CALL,
     voice: FakeVoice | None = None,
-    **timeouts: float,
+    state: CallState | None = None,
+    **timeouts: Any,
 ) -> AsyncIterator[Run]:
     """A stream that runs as in a call while the block lasts, and is stopped at its end.
 
     Args:
         voice: makes it bidirectional.
+        state: how the call stands; `Run.change` changes it.
         timeouts: ``queue_seconds``, ``connect_timeout`` and ``drain_timeout`` of `StreamRunner`.
     """
     spec = StreamSpec(
@@ -357,6 +520,8 @@ async def running(
         connector.host,
         on_event=run._on_event,
         open_voice=voice.open if voice else None,
+        open_copy=run.open_copy,
+        state=state,
         **timeouts,
     )
     run.runner.start()

@@ -62,6 +62,9 @@ METRICS: dict[str, Metric] = {
     "connectors_abandoned": _counter(
         "Connectors that did not end when they were cancelled, and were left behind."
     ),
+    "recordings_required_lost": _counter(
+        "Calls that were refused or ended because a recorder that is required failed."
+    ),
     "legs_inactive": _counter(
         "Times that a phone, which should, had sent no audio for media.inactivity (30 s if that is null)."
     ),
@@ -158,6 +161,14 @@ METRICS: dict[str, Metric] = {
         "Octets of mu-law from streams that were refused: too much audio waited to be played."
     ),
     "rtp_speech_marks_refused": _counter("Marks from streams that were refused: too many waited."),
+    "rtp_copies": _gauge("Tracks of calls that are being sent to recorders."),
+    "rtp_copy_packets": _counter("RTP packets sent to recorders."),
+    "rtp_copy_octets": _counter("Octets of audio in them."),
+    "rtp_copy_frames_dropped": _counter(
+        "Frames of 20 ms that no recorder got: there was none, and no room to keep them."
+    ),
+    "rtp_copy_send_errors": _counter("Packets to recorders that could not be sent."),
+    "rtp_copy_reports": _counter("RTCP reports of recorders on what they receive."),
     "rtp_callback_errors": _counter("Failures in what takes the taps' frames; the log has each."),
     "rtp_malformed_events": _counter("Telephone-event packets too short to be one; forwarded all the same."),
     "rtp_digits_untold": _counter(

@@ -6,6 +6,7 @@ packets and frames.
 """
 
 from forkproxy.media.codecs import CARRIED, TRANSCODABLE
+from forkproxy.media.copies import CopyFigures, MediaCopy
 from forkproxy.media.engine import MediaEngine
 from forkproxy.media.figures import LegFigures, MaskReport, SpeakerFigures, TapFigures, TrackFigures
 from forkproxy.media.leg import Digit, MediaLeg, Playback, Tap
@@ -16,9 +17,11 @@ __all__ = [
     "CARRIED",
     "SRTP_SUITES",
     "TRANSCODABLE",
+    "CopyFigures",
     "Digit",
     "LegFigures",
     "MaskReport",
+    "MediaCopy",
     "MediaEngine",
     "MediaLeg",
     "Playback",

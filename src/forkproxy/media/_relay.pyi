@@ -98,3 +98,38 @@ class RelayTap:
     def close(self) -> None: ...
     def figures(self) -> dict[str, Any]: ...
     def frame_at(self, ns: int) -> int: ...
+
+class RelayCopy:
+    @property
+    def relay_leg(self) -> RelayLeg | None: ...
+    @property
+    def ssrc(self) -> int: ...
+    def __init__(
+        self,
+        leg: RelayLeg,
+        rtp: int,
+        rtcp: int,
+        track: int,
+        ssrc: int,
+        sequence: int,
+        timestamp: int,
+        cname: bytes,
+        frames: int,
+    ) -> None: ...
+    def aim(
+        self,
+        rtp_host: bytes,
+        rtp_port: int,
+        rtcp_host: bytes,
+        rtcp_port: int,
+        payload_type: int,
+        alaw: bool,
+        hurry: int,
+        skip: bool,
+        opens: RelaySrtp | None,
+        seals: RelaySrtp | None,
+    ) -> None: ...
+    def lose(self) -> None: ...
+    def pause(self, paused: bool) -> None: ...
+    def figures(self) -> dict[str, Any]: ...
+    def close(self) -> None: ...

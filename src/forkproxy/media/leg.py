@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from forkproxy.errors import MediaError
 from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
 from forkproxy.media.codecs import AUDIO, CODECS, EVENTS, packet_ms
+from forkproxy.media.copies import MediaCopy, open_copy
 from forkproxy.media.figures import LegFigures, MaskReport, TapFigures
 from forkproxy.media.speaker import BUFFER_SECONDS, Speaker, SpeakMode
 from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
@@ -340,6 +341,16 @@ class MediaLeg:
             raise MediaError(f"inactivity: {seconds} s is not positive")
         self._on_inactivity = callback
         self._core.watch(round(seconds * 1e9))
+
+    def copy(self, track: Track | None, *, buffer_seconds: float = 0.0) -> MediaCopy:
+        """Send a track on as RTP of our own, None: both mixed; see `open_copy`. It ends with the leg.
+
+        Raises:
+            PortsExhausted: no pair of ports is left.
+            MediaError: the leg is closed, or the system refuses.
+        """
+        self._check_open()
+        return open_copy(self._core, self._engine.ports, track, buffer_seconds, self._host)
 
     def figures(self) -> LegFigures:
         """What has been counted so far (after `close`: in all)."""

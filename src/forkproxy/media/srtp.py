@@ -93,8 +93,10 @@ class SrtpSessions:
     seals: RelaySrtp
 
 
-def srtp_sessions(leg: RelayLeg, keys: SrtpKeys, before: SrtpSessions | None) -> SrtpSessions:
-    """Sessions for a leg; it is not given them yet.
+def srtp_sessions(
+    leg: RelayLeg, keys: SrtpKeys, before: SrtpSessions | None, *, ssrc: int | None = None
+) -> SrtpSessions:
+    """Sessions for a leg, or (by its `ssrc`) for a copy of one of its tracks; it is not given them yet.
 
     Where the keys of a direction are what they were `before`, its session goes on: its rollover counter, and
     its memory of what has come and gone, belong to the key.
@@ -110,7 +112,7 @@ def srtp_sessions(leg: RelayLeg, keys: SrtpKeys, before: SrtpSessions | None) ->
     return SrtpSessions(
         keys,
         opens or library.session(leg, "unprotect", keys.suite, keys.receive, None),
-        seals or library.session(leg, "protect", keys.suite, keys.send, leg.ssrc),
+        seals or library.session(leg, "protect", keys.suite, keys.send, leg.ssrc if ssrc is None else ssrc),
     )
 
 

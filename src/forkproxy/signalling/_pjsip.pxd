@@ -11,6 +11,9 @@ cdef class Calls:
     cdef bint before(self, pjsip_rx_data *rdata, bint redirects)
     cdef bytes local_description(self, pjsip_dialog *dialog)
 
+cdef class Bare:
+    cdef bint owns(self, pjsip_dialog *dialog) noexcept
+
 cdef class Engine(Core):
     cdef pj_caching_pool caching
     cdef pj_timer_heap_t *heap
@@ -22,6 +25,7 @@ cdef class Engine(Core):
     cdef bytes placeholder_text
     cdef pjmedia_sdp_session *placeholder
     cdef Calls calls
+    cdef Bare bare
     # the message being processed
     cdef char *body  # its session description
     cdef int body_length

@@ -16,6 +16,9 @@ VERDICT_CLOSED: int
 class Calls:
     """What the engine needs of _calls."""
 
+class Bare:
+    """What the engine needs of _dialogs."""
+
 @final
 class Engine(Core):
     """PJSIP's endpoint with its modules."""

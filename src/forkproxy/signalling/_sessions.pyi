@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, Final, final
 
+from forkproxy.signalling._dialogs import Dialog
+
 EVENT_INVITE: Final[int]
 EVENT_PROGRESS: Final[int]
 EVENT_ANSWERED: Final[int]
@@ -13,7 +15,7 @@ EVENT_REFUSED: Final[int]
 EVENT_WITHDRAWN: Final[int]
 EVENT_ENDED: Final[int]
 
-Event = tuple["Session", int, int, str, Any]
+Event = tuple[Session | Dialog, int, int, str, Any]
 
 @final
 class Session:

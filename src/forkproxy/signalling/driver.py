@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from forkproxy.errors import EngineError
-from forkproxy.signalling import _calls, sdp
+from forkproxy.signalling import _calls, _dialogs, sdp
 from forkproxy.signalling.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Driver:
             EngineError: PJSIP cannot be loaded.
         """
         self.engine = _calls.start(sdp.unchanged)
+        _dialogs.start()
         self.engine.resolver = self._resolve
         self.resolver = Resolver()
         self._thread = threading.get_ident()

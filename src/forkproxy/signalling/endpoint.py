@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from forkproxy.errors import SdpError, SignallingError
 from forkproxy.model import Address, new_sid
-from forkproxy.signalling import _requests, _sessions, _transports, uris
+from forkproxy.signalling import _dialogs, _requests, _sessions, _transports, uris
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling.dialling import Attempts, Invite
 from forkproxy.signalling.driver import Driver, driver
@@ -191,7 +191,7 @@ class SipEndpoint:
         """
         target = uris.parse_uri(uri)
         local = uris.name_addr(from_display, from_uri)
-        remote = uris.name_addr(to_display, _without_parameters(target))
+        remote = uris.name_addr(to_display, uris.without_parameters(target))
         extra = uris.headers((*headers, *target.headers))
         descriptions.parse(sdp)
         if target.transport not in ("udp", "tcp"):
@@ -332,6 +332,9 @@ class SipEndpoint:
     def deliver(self, event: Event) -> None:
         """One event of the engine, turned into the leg's."""
         session, kind, status, reason, detail = event
+        if isinstance(session, _dialogs.Dialog):
+            session.owner.happened(kind, status, reason, detail)
+            return
         if kind == _requests.RESPONSE:
             outcome: asyncio.Future[Reply] = session.owner
             if not outcome.done():
@@ -454,8 +457,3 @@ class SipEndpoint:
     def soon(self) -> None:
         """Deliver what a leg's method has caused, later."""
         self._driver.soon()
-
-
-def _without_parameters(target: uris.SipUri) -> str:
-    """The URI for To: parameters such as ;transport are for routing."""
-    return target.text.partition(";")[0] if ";" not in target.text.partition("@")[0] else target.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -76,15 +76,20 @@ def _uri_headers(uri: str, part: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def header(name: str, value: str, *, redirect: bool = False) -> tuple[bytes, bytes]:
+def header(
+    name: str, value: str, *, redirect: bool = False, also: Collection[str] = ()
+) -> tuple[bytes, bytes]:
     """A header of the application's, safe to send; `redirect` allows it Contact, in a 3xx.
+
+    `also`: names, in lower case, that are reserved otherwise.
 
     Raises:
         SignallingError: the name is no token or belongs to the stack, or the value has a line break in it.
     """
     if not _TOKEN.fullmatch(name):
         raise SignallingError(f"{name!r} is no header name")
-    if name.lower() in RESERVED and not (redirect and name.lower() == "contact"):
+    allowed = name.lower() in also or (redirect and name.lower() == "contact")
+    if name.lower() in RESERVED and not allowed:
         raise SignallingError(f"the {name} header is written by forkproxy itself")
     if _CONTROL.search(value) or len(value) > 4096:
         raise SignallingError(f"the value of header {name} has a control character, or is too long")
@@ -130,3 +135,8 @@ def reason_phrase(text: str) -> bytes | None:
     """A reason phrase that fits on a status line; None for the standard one."""
     plain = _CONTROL.sub(" ", text).strip()[:128]
     return plain.encode("utf-8", "surrogateescape") if plain else None
+
+
+def without_parameters(target: SipUri) -> str:
+    """The URI for To: parameters such as ;transport are for routing."""
+    return target.text.partition(";")[0] if ";" not in target.text.partition("@")[0] else target.text
