@@ -236,6 +236,8 @@ class App:
         figures: dict[str, int | float] = {
             "calls_active": self._calls.active,
             "streams_active": self._calls.streams,
+            "stream_unsent_octets": self._calls.backlog[0],
+            "stream_oldest_seconds": self._calls.backlog[1],
             "connectors_abandoned": abandoned(),
             "log_lines_dropped": logs.dropped(),
         }

@@ -85,7 +85,9 @@ def test_the_settings_of_the_websocket_connector_are_described() -> None:
     for name, field in WebSocketSettings.model_fields.items():
         line = re.search(rf"^\| `{name}` \| .* \| (.*) \|$", readme, re.MULTILINE)
         assert line is not None, name
-        if isinstance(field.default, int | float):
+        if isinstance(field.default, bool):
+            assert line[1] == str(field.default).lower()
+        elif isinstance(field.default, int | float):
             assert line[1] == f"{field.default:g}"
 
 
@@ -111,7 +113,7 @@ def test_the_messages_of_the_example_have_the_form_of_the_real_ones() -> None:
     shown = blocks(STREAMS, "json")
     sent, received, answered = shown[:4], shown[4:7], shown[7:]
     assert [_form(json.loads(each)) for each in sent] == [_form(json.loads(each)) for each in real]
-    replies = [messages.mark("greeting"), messages.dtmf("1", 100.0) or b""]
+    replies = [messages.mark("greeting"), messages.dtmf("1", 100.0) or b"", messages.gap(15, 20)]
     assert [_form(json.loads(each)) for each in answered] == [_form(json.loads(each)) for each in replies]
     consumers = Messages(account_sid="AC1", call_sid="CA1", stream_sid="MZ...")
     read = [consumers.read(each.replace("f39/f39...", "f39/fw==").encode(), False) for each in received]

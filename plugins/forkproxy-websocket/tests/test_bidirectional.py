@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from forkproxy_websocket import connector, session
+from forkproxy_websocket import delivery, session
 from websocket_consumers import Certificates, Consumer, Peer, by_hand, consumer
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
@@ -209,7 +209,7 @@ async def test_a_consumer_ends_the_stream_by_closing(
 
 
 async def test_a_consumer_ends_the_stream_without_a_code(certificates, connectors, monkeypatch) -> None:
-    monkeypatch.setattr(connector, "FAREWELL", 0.1)
+    monkeypatch.setattr(delivery, "FAREWELL", 0.1)
 
     async def close(peer: Peer) -> None:
         await peer.accept()

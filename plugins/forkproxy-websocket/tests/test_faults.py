@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 
 import pytest
-from forkproxy_websocket import connection, connector
+from forkproxy_websocket import connection, delivery
 from websocket_consumers import ByHand, Certificates, Peer, by_hand, consumer
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
@@ -35,7 +35,7 @@ UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 @pytest.fixture(autouse=True)
 def short_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many consumers here never end their side of the connection."""
-    monkeypatch.setattr(connector, "FAREWELL", 0.4)
+    monkeypatch.setattr(delivery, "FAREWELL", 0.4)
 
 
 async def fails_to_start(connectors, url: str, **settings: object) -> StreamError:

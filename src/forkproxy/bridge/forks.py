@@ -156,10 +156,17 @@ class Forks:
                 "name": fork.runner.name,
                 "state": str(fork.runner.state),
                 "dropped": fork.runner.dropped,
+                "unsent_octets": fork.runner.backlog()[0],
+                "oldest_seconds": round(fork.runner.backlog()[1], 2),
                 **reports.stream(None if fork.tap is None else fork.tap.figures()),
             }
             for fork in self._open.values()
         ]
+
+    def backlog(self) -> tuple[int, float]:
+        """What waits for the consumers: octets in all, and the oldest audio's age in seconds."""
+        found = [fork.runner.backlog() for fork in self._open.values()]
+        return sum(octets for octets, _ in found), max((age for _, age in found), default=0.0)
 
     def masked(self, report: MaskReport | None) -> list[dict[str, Any]]:
         """The frames that a mask of the leg hid from each open stream."""

@@ -64,6 +64,12 @@ class CallManager:
         """Streams that have not ended."""
         return sum(call.forks.active for call in self._calls.values())
 
+    @property
+    def backlog(self) -> tuple[int, float]:
+        """What waits for the streams' consumers: octets in all, and the oldest audio's age in seconds."""
+        found = [call.forks.backlog() for call in self._calls.values()]
+        return sum(octets for octets, _ in found), max((age for _, age in found), default=0.0)
+
     def describe(self) -> list[dict[str, Any]]:
         """The running calls, for the operator."""
         return [call.describe() for call in self._calls.values()]

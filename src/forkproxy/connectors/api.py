@@ -326,6 +326,14 @@ class Stream(ABC):
             StreamError: the one that was given to `fail`.
         """
 
+    @abstractmethod
+    def measure(self, backlog: Callable[[], tuple[int, float]]) -> None:
+        """Let the operator see what waits behind the connector: `backlog` is called now and then.
+
+        It returns how many octets were given to a network that has not taken them yet, and how many seconds
+        the oldest of them have waited.
+        """
+
     @property
     @abstractmethod
     def dropped(self) -> int:
@@ -362,6 +370,10 @@ class Connector(ABC, Generic[S]):
 
     needs_url: bool = False
     """True: a stream without a `Stream.url` is refused before it starts (31923)."""
+    buffer_seconds: float | None = None
+    """Seconds of audio kept for a stream of this instance; None: as ``streams.buffer`` says."""
+    connect_timeout: float | None = None
+    """Seconds that a stream of this instance may take to be created; None: 10."""
 
     audio_format: AudioFormat = AudioFormat.MULAW
     """What the frames of its streams are made of, unless `format_of` says otherwise."""

@@ -61,6 +61,12 @@ class FrameQueue:
             queue.extend(late)
         return len(queue) > self.limit and self._drop()
 
+    @property
+    def span_ms(self) -> int:
+        """Milliseconds between the oldest frame that waits and the newest."""
+        frames = self._frames
+        return (frames[-1].number - frames[0].number) * FRAME_MS if frames else 0
+
     def take(self, most: int) -> list[Frame]:
         """The next frames, at most `most`; empty when none waits."""
         queue = self._frames

@@ -106,6 +106,7 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         self._waiter: asyncio.Future[None] | None = None
         self._iterated = False
         self.ended = False
+        self._backlog: Callable[[], tuple[int, float]] | None = None
         self._receive_mark: OnMark | None = None
         self._receive_digit: Callable[[str, float], None] | None = None
         self._voice = open_voice(self._marked) if open_voice is not None and spec.bidirectional else None
@@ -200,6 +201,14 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
             copy.close()
         self._copies.clear()
 
+    def measure(self, backlog: Callable[[], tuple[int, float]]) -> None:
+        self._backlog = backlog
+
+    def backlog(self) -> tuple[int, float]:
+        """Octets that the network has not taken, and the seconds that the oldest audio has waited."""
+        octets, age = (0, 0.0) if self._backlog is None else self._backlog()
+        return octets, max(age, self._queue.span_ms / 1000)
+
     def close_voice(self) -> None:
         """The stream is over: nothing more is said, and no mark reported."""
         if self._voice is not None:
@@ -270,7 +279,8 @@ class StreamRunner:
 
         Args:
             on_event: called from the event loop with each `StreamEvent`; `StreamEnded` comes last.
-            queue_seconds: audio kept for a connector that is connecting or slow; the oldest goes first.
+            queue_seconds: audio kept for a connector that is connecting or slow; the oldest goes first. The
+                connector may have its own idea, here and below.
             connect_timeout: seconds from `start` to the connector's `created`.
             drain_timeout: seconds from `stop` to the end of the connector's task.
             open_voice: how a bidirectional stream gets its way back; closed when the stream is stopped.
@@ -287,14 +297,14 @@ class StreamRunner:
         self.connector = connector
         self._loop = asyncio.get_running_loop()
         self._on_event = on_event
-        self._connect_timeout = connect_timeout
+        self._connect_timeout = connector.connect_timeout or connect_timeout
         self._drain_timeout = drain_timeout
         self._log = logs.bind(
             host.log, call_sid=call.sid, stream_sid=self.sid, stream=spec.name, connector=connector.name
         )
         self.format = self._format()
         """What frames have to be fed."""
-        self._queue = FrameQueue(spec.tracks.members, queue_seconds)
+        self._queue = FrameQueue(spec.tracks.members, connector.buffer_seconds or queue_seconds)
         self._feed = QueuedStream(
             self.sid, spec, call, self._log, self._queue, self._created, self._warn, open_voice, self.format
         )
@@ -385,6 +395,10 @@ class StreamRunner:
     def dropped(self) -> int:
         """Frames lost so far because the connector was too slow."""
         return self._queue.dropped
+
+    def backlog(self) -> tuple[int, float]:
+        """What waits for the consumer: octets given to the network, and the oldest audio's age in seconds."""
+        return (0, 0.0) if self._over else self._feed.backlog()
 
     def figures(self) -> StreamFigures:
         """The counters as they are now, or as they were at the end."""

@@ -57,6 +57,8 @@ METRICS: dict[str, Metric] = {
     "calls_limited": _counter("Calls that found no room on a trunk, in either direction."),
     "streams": _counter("Streams that flows asked for."),
     "streams_active": _gauge("Streams that have not ended."),
+    "stream_unsent_octets": _gauge("Octets that were given to streams' connections and not sent yet."),
+    "stream_oldest_seconds": _gauge("Age of the oldest audio that waits for a stream's consumer."),
     "streams_failed": _counter("Streams that could not be created or ended early."),
     "stream_frames_dropped": _counter("Frames of 20 ms lost because a stream's consumer was too slow."),
     "connectors_abandoned": _counter(

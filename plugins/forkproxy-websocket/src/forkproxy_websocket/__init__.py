@@ -1,6 +1,8 @@
 """The ``websocket`` connector of forkproxy: streams calls to servers written for Twilio Media Streams.
 
 - `connector`   settings, and one stream from ``connected`` to ``stop``
+- `delivery`    one stream over one connection, or over as many as it takes
+- `history`     frames that a new connection may get again (no I/O)
 - `session`     what a stream and its consumer say to each other on a connection
 - `dialect`     what a language of streams must offer (no I/O)
 - `messages`    Twilio's language (no I/O)

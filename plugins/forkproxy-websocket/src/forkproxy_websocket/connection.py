@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         *,
         on_lost: Callable[[StreamError], None],
         on_message: Callable[[bytes, bool], None],
+        on_pong: Callable[[bytes], None] | None = None,
         collect: int = 0,
         ping_every: float | None = PING_EVERY,
     ) -> None:
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
             headers: sent with the upgrade request, besides those of the WebSocket protocol.
             on_lost: called once when an open connection ends before `close`; not from inside our methods.
             on_message: called for each message of the consumer: its octets, and whether it is binary.
+            on_pong: called with the octets of each pong; what was sent before its ping has been read.
             collect: put messages of up to so many octets together. 0: none is, `on_message` is called for
                 each as soon as it begins, with no octets.
             ping_every: seconds; None sends no pings.
@@ -96,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._headers = headers
         self._on_lost = on_lost
         self._on_message = on_message
+        self._on_pong = on_pong
         self._collect = collect > 0
         self._message = bytearray()
         self._binary = False
@@ -135,6 +138,12 @@ class Connection(asyncio.Protocol):
         for message in messages:
             send(message)
         self._transport.write(b"".join(self._core.data_to_send()))
+
+    def ping(self, data: bytes) -> None:
+        """Ask for a pong with `data`, 125 octets at most; nothing happens when the connection is lost."""
+        if self._error is None and self._core.state is State.OPEN:
+            self._core.send_ping(data)
+            self._flush()
 
     async def drain(self) -> None:
         """Wait until there is room in the buffer.
@@ -257,6 +266,8 @@ class Connection(asyncio.Protocol):
         if isinstance(event, WireFrame):
             if event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 self._heard_message(event)
+            elif event.opcode is Opcode.PONG and self._on_pong is not None:
+                self._on_pong(bytes(event.data))
         elif isinstance(event, Response) and self._core.handshake_exc is None:
             if not self._opened.done():
                 self._opened.set_result(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections import deque
 from pathlib import Path
 from typing import Annotated
 
@@ -19,20 +20,19 @@ from forkproxy.connectors.api import (
     describe,
 )
 from forkproxy_websocket.connection import PING_EVERY, Connection
+from forkproxy_websocket.delivery import Delivery
 from forkproxy_websocket.dial import dial
 from forkproxy_websocket.headers import check_headers
 from forkproxy_websocket.messages import Messages
 from forkproxy_websocket.resolver import Resolver
-from forkproxy_websocket.session import OVERFLOW, Session
+from forkproxy_websocket.session import Report, Session
 from forkproxy_websocket.signature import sign
 from forkproxy_websocket.target import parse_target, without_secrets
 
-FAREWELL = 1.0
-"""Seconds that a consumer gets to end a connection that has failed; nobody waits for its audio any more."""
-NORMAL = (1000, 1005)
-"""Codes (1005: none) with which a consumer ends a bidirectional stream, which is how one is meant to end."""
 MAX_AUDIO_MESSAGE = 8 * 1024 * 1024
 """Octets of a message on a bidirectional stream: ten minutes in one piece."""
+HISTORY = 30.0
+"""Seconds of sent audio that a new connection may get again, unless `buffer` says otherwise."""
 
 
 def trust(tls: ssl.SSLContext, file: Path) -> None:
@@ -81,6 +81,12 @@ class WebSocketSettings(Settings):
     """Seconds for name, TCP, TLS and upgrade together. forkproxy's own limit is 10."""
     ping_interval: Annotated[float, Field(ge=0)] = PING_EVERY
     """Seconds between pings; 0 sends none."""
+    buffer: Annotated[float, Field(gt=0, le=600)] | None = None
+    """Seconds of audio kept for a consumer that is slow or away; null: as ``streams.buffer`` says."""
+    reconnect: Annotated[float, Field(ge=0, le=600)] = 0.0
+    """Seconds without a connection after which a stream ends; 0: with its first connection, as Twilio's."""
+    gaps: bool = False
+    """Tell audio that was dropped by an event of our own, ``gap``."""
 
 
 class WebSocket(Connector[WebSocketSettings]):
@@ -94,6 +100,9 @@ class WebSocket(Connector[WebSocketSettings]):
         """
         super().__init__(name, settings, host)
         self.needs_url = settings.url is None
+        self.buffer_seconds = settings.buffer
+        if settings.reconnect:
+            self.connect_timeout = settings.reconnect + settings.open_timeout
         if settings.url is not None:
             parse_target(settings.url, allow_ws=host.allow_ws)
         self._tls = ssl.create_default_context()
@@ -105,43 +114,42 @@ class WebSocket(Connector[WebSocketSettings]):
 
     async def stream(self, stream: Stream) -> None:
         """Connect, then send a message for each frame until the stream ends."""
-        session = Session(
-            stream,
-            Messages(account_sid=stream.call.account_sid, call_sid=stream.call.sid, stream_sid=stream.sid),
+
+        async def connect(session: Session, before: int) -> Connection:
+            return await self._connect(stream, session, delivery, before)
+
+        def session() -> Session:
+            ids = {"call_sid": stream.call.sid, "stream_sid": stream.sid}
+            messages = Messages(account_sid=stream.call.account_sid, **ids)
+            return Session(stream, messages, messages.gap if self.settings.gaps else None, reports)
+
+        reports: deque[Report] = deque()
+        delivery = Delivery(
+            stream, session, connect, patience=self.settings.reconnect, ring=self.settings.buffer or HISTORY
         )
-        connection = await self._connect(stream, session)
-        try:
-            stream.created()
-            session.open(connection)
-            async for frames in stream:
-                await session.send(frames)
-            session.finish()
-            await connection.close()
-        except StreamError as error:
-            await connection.close(FAREWELL)
-            if not (stream.bidirectional and connection.close_code in NORMAL):
-                raise
-            stream.log.info("the consumer ended the stream", extra={"reason": str(error)})
-        finally:
-            await _leave(connection, stream)
+        stream.measure(delivery.backlog)
+        await delivery.carry()
 
     async def close(self) -> None:
         self._resolver.close()
 
-    async def _connect(self, stream: Stream, session: Session) -> Connection:
+    async def _connect(self, stream: Stream, session: Session, delivery: Delivery, before: int) -> Connection:
         url = stream.url or self.settings.url
         if url is None:
             raise StreamUrlError("the stream has no URL")
         target = parse_target(url, allow_ws=self.host.allow_ws)
         stream.log.debug("connecting", extra={"url": without_secrets(url)})
         headers = self._headers(url)
+        if before:
+            headers["X-Forkproxy-Reconnect"] = str(before)
 
         def make() -> Connection:
             return Connection(
                 target,
                 headers,
-                on_lost=stream.fail,
+                on_lost=stream.fail if self.settings.reconnect <= 0 else _noticed_when_sending,
                 on_message=session.hear,
+                on_pong=delivery.read_up_to,
                 collect=MAX_AUDIO_MESSAGE if stream.bidirectional else 0,
                 ping_every=self.settings.ping_interval or None,
             )
@@ -162,10 +170,5 @@ class WebSocket(Connector[WebSocketSettings]):
         }
 
 
-async def _leave(connection: Connection, stream: Stream) -> None:
-    """Whatever happened: no socket stays, and audio that did not leave is told."""
-    if connection.unsent:
-        message = f"{connection.unsent} octets of messages could not be sent before the end"
-        stream.warn(OVERFLOW, message)
-        stream.log.warning(message)
-    await connection.abort()
+def _noticed_when_sending(_error: StreamError) -> None:
+    """A connection that is made again when it is lost: the next frames, 20 ms later, find out."""

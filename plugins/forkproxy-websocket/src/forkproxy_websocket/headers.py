@@ -15,6 +15,8 @@ OURS = {
     "transfer-encoding",
     "upgrade",
     "user-agent",
+    "x-forkproxy-reconnect",
+    "x-forkproxy-signature",
     "x-twilio-signature",
 }
 """Headers that are the handshake's own, and ``Origin``, by which servers tell browsers from others."""

@@ -101,6 +101,18 @@ class Messages:
             }
         )
 
+    def gap(self, number: int, frames: int) -> bytes:
+        """Our own: from frame `number` on, so many frames of every track were dropped and will not come."""
+        self.sequence_number += 1
+        return _json(
+            {
+                "event": "gap",
+                "sequenceNumber": str(self.sequence_number),
+                "streamSid": self._ids["streamSid"],
+                "gap": {"timestamp": str(number * FRAME_MS), "duration": str(frames * FRAME_MS)},
+            }
+        )
+
     def stop(self) -> bytes:
         """The end: the last message."""
         self.sequence_number += 1

@@ -9,11 +9,10 @@ The way in, on bidirectional streams: `media`, `mark` and `clear`, in the order 
 
 from __future__ import annotations
 
-import contextlib
+import time
 from collections import deque
-from collections.abc import Iterable
-from functools import partial
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 from forkproxy.connectors.api import Frame, Stream, StreamError
 from forkproxy_websocket.connection import Connection
@@ -25,29 +24,54 @@ OVERFLOW = 31930
 """Twilio's warning: something was discarded, the consumer is too slow."""
 
 
-class _Builder(Protocol):
-    """Makes the message when it is sent: it is then that it gets its number."""
-
-    def __call__(self) -> bytes | None: ...
+Report = tuple[Literal["mark", "dtmf"], str, float]
+"""A mark's name, or a key and its milliseconds."""
 
 
 class Session:
     """One stream on one connection."""
 
-    def __init__(self, stream: Stream, dialect: Dialect) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        dialect: Dialect,
+        gap: Callable[[int, int], bytes | None] | None = None,
+        reports: deque[Report] | None = None,
+    ) -> None:
+        """
+        Args:
+            dialect: a fresh one.
+            gap: makes the message for frames that are missing: the first one's number, and how many there are
+                on each track. None: they are told by the numbers alone.
+            reports: marks and keys that have not been reported yet; all sessions of a stream share it.
+        """
         self._stream = stream
         self._dialect = dialect
+        self._gap = gap
         self._connection: Connection | None = None
-        self._reports: deque[_Builder] = deque()
+        self._reports: deque[Report] = deque() if reports is None else reports
+        self._expected = 0
+        self._written = 0
+        self._writes: deque[tuple[int, float]] = deque()
 
-    def open(self, connection: Connection) -> None:
-        """Greet the consumer.
+    def backlog(self) -> tuple[int, float]:
+        """Octets that were written and not sent yet, and the seconds that the oldest of them have waited."""
+        if self._connection is None:
+            return 0, 0.0
+        unsent, writes = self._connection.unsent, self._writes
+        while writes and writes[0][0] <= self._written - unsent:
+            writes.popleft()
+        return unsent, time.monotonic() - writes[0][1] if writes else 0.0
+
+    def open(self, connection: Connection, expected: int = 0) -> None:
+        """Greet the consumer; `expected` is the number of the first frame that it should get.
 
         Raises:
             StreamError: the connection is lost, here and below.
         """
         stream, dialect = self._stream, self._dialect
         self._connection = connection
+        self._expected = expected
         self._send([dialect.connected(), dialect.start(stream.tracks, stream.parameters)])
         if stream.bidirectional:
             stream.on_mark(self._marked)
@@ -56,14 +80,30 @@ class Session:
     async def send(self, frames: Iterable[Frame]) -> None:
         """Send frames, behind the reports that wait; wait for a consumer that is behind."""
         assert self._connection is not None
-        media = self._dialect.media
-        self._send([*self._waiting(), *[media(frame) for frame in frames]])
+        waiting = self._waiting()
+        self._send([*waiting, *self._media(frames)])
+        self._told(len(waiting))
         if self._connection.paused:
             await self._connection.drain()
 
+    def _media(self, frames: Iterable[Frame]) -> Iterator[bytes | None]:
+        media = self._dialect.media
+        for frame in frames:
+            missing = frame.number - self._expected
+            if missing > 0:
+                self._stream.log.warning(
+                    "audio is missing", extra={"first_frame": self._expected, "frames": missing}
+                )
+                if self._gap is not None:
+                    yield self._gap(self._expected, missing)
+            self._expected = frame.number + 1 if missing >= 0 else self._expected
+            yield media(frame)
+
     def finish(self) -> None:
         """Say that this was all."""
-        self._send([*self._waiting(), self._dialect.stop()])
+        waiting = self._waiting()
+        self._send([*waiting, self._dialect.stop()])
+        self._told(len(waiting))
 
     def hear(self, message: bytes, binary: bool) -> None:
         """A message of the consumer's. What is wrong with it is reported."""
@@ -96,27 +136,43 @@ class Session:
             self._stream.warn(UNEXPECTED, "the consumer sent a message; a one-way stream takes none")
 
     def _marked(self, name: str, cleared: bool) -> None:
-        self._report(partial(self._dialect.mark, name))
+        self._report(("mark", name, 0.0))
 
     def _pressed(self, key: str, duration_ms: float) -> None:
-        self._report(partial(self._dialect.dtmf, key, duration_ms))
+        self._report(("dtmf", key, duration_ms))
 
-    def _report(self, build: _Builder) -> None:
+    def _build(self, report: Report) -> bytes | None:
+        """The message, made when it is sent: it is then that it gets its number."""
+        kind, text, duration_ms = report
+        return self._dialect.mark(text) if kind == "mark" else self._dialect.dtmf(text, duration_ms)
+
+    def _report(self, report: Report) -> None:
         connection = self._connection
         if connection is None or connection.paused or self._reports:
             if len(self._reports) < MOST_REPORTS:
-                self._reports.append(build)
+                self._reports.append(report)
             else:
                 self._stream.warn(OVERFLOW, "a mark or a key was discarded: the consumer does not read")
             return
-        with contextlib.suppress(StreamError):  # whoever sends the next frames is told
-            self._send([build()])
+        try:
+            self._send([self._build(report)])
+        except StreamError:  # whoever sends the next frames is told
+            self._reports.append(report)
 
     def _waiting(self) -> list[bytes | None]:
-        waiting = [build() for build in self._reports]
-        self._reports.clear()
-        return waiting
+        return [self._build(report) for report in self._reports]
+
+    def _told(self, count: int) -> None:
+        """So many reports have been sent; until then they are kept, for the next connection perhaps."""
+        for _ in range(count):
+            self._reports.popleft()
 
     def _send(self, messages: Iterable[bytes | None]) -> None:
         assert self._connection is not None
-        self._connection.send([message for message in messages if message is not None])
+        written = [message for message in messages if message is not None]
+        self._connection.send(written)
+        self._written += sum(map(len, written)) + 8 * len(written)
+        if self._connection.unsent:
+            self._writes.append((self._written, time.monotonic()))
+        else:
+            self._writes.clear()
