@@ -121,7 +121,7 @@ def offer(
     """
     protocol = _protocol(secure, crypto)
     stream = _Stream(host, rtp_port, rtcp_port, codecs, direction, ptime, None, protocol, crypto)
-    return _join(_head(host) + stream.lines())
+    return join(head(host) + stream.lines())
 
 
 def forward_offer(
@@ -162,7 +162,7 @@ def forward_offer(
         host, rtp_port, rtcp_port, codecs, direction or session.direction, session.ptime, session.maxptime,
         _protocol(secure, crypto), crypto,
     )  # fmt: skip
-    return _join(_head(host) + stream.lines() + kept)
+    return join(head(host) + stream.lines() + kept)
 
 
 def make_answer(
@@ -207,13 +207,13 @@ def make_answer(
         host, rtp_port, rtcp_port, accepted, direction or _MIRROR[session.direction], ptime or session.ptime,
         maxptime, media.protocol, () if crypto is None else (crypto,),
     )  # fmt: skip
-    lines = _head(host)
+    lines = head(host)
     for other in description.media:
         if other is media:
             lines += stream.lines()
         else:
             lines.append(f"m={other.kind} 0 {other.protocol} {' '.join(other.formats)}")
-    return _join(lines)
+    return join(lines)
 
 
 # -- reading ------------------------------------------------------------------------------------------------
@@ -298,12 +298,30 @@ def _demand_audio(codecs: Sequence[Codec], session: AudioSession) -> None:
         raise SdpError(f"no audio codec in common (offered: {offered})")
 
 
+def stream(description: Description, media: Media, security: Security) -> AudioSession:
+    """One m= line by itself, whichever it is: for descriptions with several streams (`recorded`).
+
+    Raises:
+        SdpError: its protocol or its keys are none that `security` allows.
+    """
+    protocol = media.protocol.upper()
+    if protocol not in _PLAIN + _SECURE:
+        raise SdpError(f"the protocol {media.protocol} is not supported")
+    session = _session(description, media, security)
+    if not session.crypto and (protocol in _SECURE or security.mode == "required"):
+        raise SdpError(
+            "; ".join(session.crypto_refused) or f"{media.protocol} without a=crypto that can be used"
+        )
+    return session
+
+
 # -- writing ------------------------------------------------------------------------------------------------
 
 _numbers = itertools.count(int(time.time()) << 12)
 
 
-def _head(host: str) -> list[str]:
+def head(host: str) -> list[str]:
+    """The lines before the first m= line: ours, with a number of their own."""
     where = _net(host)
     number = next(_numbers)
     return ["v=0", f"o=forkproxy {number} {number} {where}", "s=-", f"c={where}", "t=0 0"]
@@ -329,6 +347,28 @@ def _protocol(secure: bool, crypto: Sequence[Crypto]) -> str:
     if secure and not crypto:
         raise SdpError("audio must be encrypted, and there is no SRTP here")
     return "RTP/SAVP" if secure else "RTP/AVP"
+
+
+def accepted(
+    session: AudioSession,
+    protocol: str,
+    host: str,
+    rtp_port: int,
+    rtcp_port: int,
+    codecs: Sequence[str],
+    direction: str,
+    crypto: Crypto | None,
+) -> list[str]:
+    """The lines of one accepted stream in an answer with several (`recorded`).
+
+    Raises:
+        SdpError: none of `codecs` was offered.
+    """
+    by_key = {codec.key: codec for codec in reversed(session.codecs)}
+    taken = [by_key[key] for key in codecs if key in by_key]
+    _demand_audio(taken, session)
+    keys = () if crypto is None else (crypto,)
+    return _Stream(host, rtp_port, rtcp_port, taken, direction, session.ptime, None, protocol, keys).lines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,5 +401,6 @@ class _Stream:
         return lines
 
 
-def _join(lines: Sequence[str]) -> bytes:
+def join(lines: Sequence[str]) -> bytes:
+    """A whole description."""
     return ("\r\n".join(lines) + "\r\n").encode("utf-8", "replace")
