@@ -173,6 +173,12 @@ cdef inline void leg_set_remote(Worker *worker, Leg *leg, const Remote *remote) 
     worker_unlock(worker)
 
 
+cdef inline void leg_silence(Worker *worker, Leg *leg) noexcept nogil:
+    worker_lock(worker)
+    leg.silent = True
+    worker_unlock(worker)
+
+
 cdef inline void leg_set_srtp(Worker *worker, Leg *leg, Srtp *opens, Srtp *seals) noexcept nogil:
     """From now on the relay thread knows these sessions, the one that `opens` replaces, and no others."""
     worker_lock(worker)

@@ -144,6 +144,7 @@ cdef struct Leg:
     bint negotiated          # set_remote has been called
     bint sends               # the remote may send,
     bint receives            # and wants to receive
+    bint silent              # nothing is ever sent to it, only its taps hear what would be
     Address hosts[MAX_HOSTS]  # from where a source may be learned; ports do not count
     int32_t host_count
     uint8_t codecs[128]      # Codec of a payload type, as received

@@ -133,6 +133,8 @@ cdef inline void leg_send(Leg *leg, Port *port, const uint8_t *p, int32_t plain)
     cdef ssize_t sent = -1
     cdef int attempts = 2
     cdef int32_t size = plain
+    if leg.silent:
+        return
     if leg.seals != NULL:
         size = srtp_seal(leg.seals, p, plain, sealed, port != &leg.rtp)
         if size < 0:

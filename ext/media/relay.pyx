@@ -45,6 +45,7 @@ from media.control cimport (
     leg_set_remote,
     leg_set_route,
     leg_set_srtp,
+    leg_silence,
     leg_set_watch,
     leg_snapshot,
     leg_speech_figures,
@@ -510,6 +511,12 @@ cdef class RelayLeg:
         other.worker = self.worker
         self.peer = other
         other.peer = self
+
+    def silence(self):
+        """Send nothing to the phone, ever."""
+        cdef Leg *c = self.opened()
+        with nogil:
+            leg_silence(self.worker, c)
 
     def disconnect(self):
         """Forward no more, in either direction."""

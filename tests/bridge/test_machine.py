@@ -67,13 +67,16 @@ class Script:
         return [action]
 
 
-def call(*steps: Any, start_wait: float = 1.0, **kwargs: Any) -> tuple[CallMachine, Script]:
+def call(
+    *steps: Any, start_wait: float = 1.0, recorded: bool = False, **kwargs: Any
+) -> tuple[CallMachine, Script]:
     script = Script(*steps, **kwargs)
     machine = CallMachine(
         script,  # type: ignore[arg-type]
         epoch=1_700_000_000.0,
         start_wait=start_wait,
         new_sid=lambda prefix: prefix + "0" * 32,
+        recorded=recorded,
     )
     return machine, script
 
@@ -480,10 +483,12 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS, after=STEPS, events=st.lists(EVENTS, max_size=30))
+@given(steps=STEPS, after=STEPS, events=st.lists(EVENTS, max_size=30), recorded=st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any], events: list[Any]) -> None:
-    machine, script = call(*steps, after_hangup=after)
+def test_any_order_of_events_keeps_the_rules(
+    steps: list[Any], after: list[Any], events: list[Any], recorded: bool
+) -> None:
+    machine, script = call(*steps, after_hangup=after, recorded=recorded)
     now = 0.0
     seen: list[Any] = list(machine.start(now))
     for event in events:
@@ -492,7 +497,8 @@ def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any],
             seen += machine.poll(now)
         else:
             seen += machine.handle(event, now)
-        assert machine.finished or machine.waiting is not Wait.NOTHING or machine.deadline is not None
+        waits = machine.waiting is not Wait.NOTHING or machine.deadline is not None
+        assert machine.finished or waits or (recorded and machine.streams)
         if machine.waiting is Wait.GATHER and machine.deadline is None:  # then the prompt is still playing
             prompts = [a for a in seen if isinstance(a, do.PlayPrompt | do.StopPrompt)]
             assert isinstance(prompts[-1], do.PlayPrompt)
@@ -513,6 +519,9 @@ def test_any_order_of_events_keeps_the_rules(steps: list[Any], after: list[Any],
     closed = [a.stream for a in seen if isinstance(a, do.CloseStream)]
     assert opened == sorted(set(opened))
     assert sorted(closed) == opened
+    if recorded:
+        assert seen[0] == do.AnswerCaller()
+        assert not any(isinstance(a, do.DialCallee | do.PlayPrompt | do.RejectCaller) for a in seen)
     talks = [a for a in seen if isinstance(a, do.OpenStream) and a.spec.bidirectional]
     if talks:
         assert any(isinstance(a, do.AnswerCaller) for a in seen[: seen.index(talks[0])])
@@ -540,3 +549,54 @@ def test_the_machine_reads_as_its_table_says() -> None:
     machine.handle(caller_gone("local"), 2.1)
     machine.handle(ev.CalleeEnded(1, 200, "OK", "local"), 2.2)
     assert (machine.caller, machine.callee) == (Caller.GONE, Callee.NONE)
+
+
+def test_a_recorded_call_is_answered_first_and_outlives_its_flow() -> None:
+    machine, script = call(START, recorded=True)
+    assert machine.start(0.0) == [do.AnswerCaller(), do.OpenStream(1, SPEC)]
+    assert machine.handle(ev.StreamCreated(1, "MZ1"), 0.1) == []
+    assert machine.deadline is None
+    assert machine.handle(caller_gone(), 60.0) == [
+        do.CloseStream(1, "the call ended"),
+        do.Finish("the caller ended the call (200 OK, by remote)"),
+    ]
+    assert script.heard == [fe.StreamStarted("MZ1")]
+
+
+def test_a_recorded_call_without_a_stream_left_is_hung_up() -> None:
+    machine, _ = call(START, recorded=True)
+    machine.start(0.0)
+    machine.handle(ev.StreamCreated(1, "MZ1"), 0.1)
+    actions = machine.handle(ev.StreamEnded(1, "MZ1", 31921, "gone"), 5.0)
+    assert actions[-1] == do.HangUpCaller()
+    assert machine.handle(caller_gone("local"), 5.1) == [do.Finish("no stream of the recorded call is left")]
+
+
+def test_the_connection_of_a_recorded_call_lasts_as_long_as_it() -> None:
+    machine, script = call(START, CONNECT, STOP, recorded=True, after_hangup=[STOP])
+    machine.start(0.0)
+    assert machine.handle(ev.StreamCreated(1, "MZ1"), 1.0) == []
+    assert machine.waiting is Wait.CONNECT
+    assert machine.deadline is None
+    actions = machine.handle(caller_gone(), 61.0)
+    assert actions[0] == do.CloseStream(1, "stopped by the flow")
+    assert machine.finished
+    assert script.heard[1] == fe.CallerHungUp(fe.ConnectEnded("completed", "", 60), None)
+
+
+def test_nothing_is_played_to_a_recorded_call_or_asked_of_it() -> None:
+    machine, script = call(PLAY, GATHER, START, recorded=True)
+    actions = machine.start(0.0)
+    assert do.OpenStream(1, SPEC) in actions
+    assert not any(isinstance(each, do.PlayPrompt) for each in actions)
+    assert script.heard == [
+        fe.PlayEnded("a recorded call cannot be played anything"),
+        fe.GatherEnded(""),
+    ]
+
+
+def test_a_stream_cannot_speak_to_a_recorded_call() -> None:
+    machine, _ = call(TALK, recorded=True)
+    opened = [each for each in machine.start(0.0) if isinstance(each, do.OpenStream)]
+    assert len(opened) == 1
+    assert not opened[0].spec.bidirectional

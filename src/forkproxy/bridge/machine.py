@@ -16,6 +16,9 @@ The rules, which everything below serves:
 7. A stream that is connected to the caller has the call to itself: there is no callee. It ends by its far
    end, by its time limit or with the call; unlike others, its end is a result for the flow.
 8. A shutdown, and audio that has been missing for too long, end the call at once, past the flow.
+9. A recorded call (SIPREC) takes place elsewhere: its caller is a recording client, which is answered first
+   of all. connect-call-to lasts as long as that call does, nothing can be played or asked, and the flow's end
+   ends nothing while a stream is open.
 
 | caller    | may get                                   | leaves by                          |
 |-----------|-------------------------------------------|------------------------------------|
@@ -35,6 +38,7 @@ The rules, which everything below serves:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Literal
 
@@ -100,6 +104,7 @@ class CallMachine:
         epoch: float,
         start_wait: float,
         new_sid: Callable[[str], str],
+        recorded: bool = False,
     ) -> None:
         """
         Args:
@@ -107,6 +112,7 @@ class CallMachine:
             epoch: wall-clock seconds at `now` 0, for the flow's dates.
             start_wait: the seconds that a fork-stream widget waits for its connection.
             new_sid: makes the sid of a dialled leg.
+            recorded: the caller is a recording client (rule 9).
         """
         self.execution = execution
         self.caller = Caller.RINGING
@@ -118,6 +124,9 @@ class CallMachine:
         self._epoch = epoch
         self._start_wait = start_wait
         self._new_sid = new_sid
+        self._recorded = recorded
+        self._outlived = False
+        """The flow of a recorded call is over; its streams go on."""
         self._key = 0
         self._leg = 0
         self._leg_sid = ""
@@ -150,6 +159,8 @@ class CallMachine:
 
     def start(self, now: float) -> list[do.CallAction]:
         """The INVITE has been accepted: begin the flow."""
+        if self._recorded:
+            self._answer_caller()
         self._run_flow(self.execution.start(now + self._epoch), now)
         return self._flush(now)
 
@@ -248,6 +259,8 @@ class CallMachine:
                     result = self._play(action)
                 case flow_actions.Gather():
                     result = self._ask(action, now)
+                case flow_actions.HangUp() if self._recorded and self.streams and not self._caller_leaving:
+                    self._outlived = True
                 case flow_actions.HangUp():
                     self._reason = self._reason or action.reason
                     self._end(now)
@@ -283,6 +296,9 @@ class CallMachine:
         return "the call is over" if self._caller_leaving else None
 
     def _open_stream(self, spec: StreamSpec) -> None:
+        if self._recorded and spec.bidirectional:
+            self._report(None, "nobody hears what a stream says to a recorded call")
+            spec = replace(spec, bidirectional=False)
         self._stream = self._next_key()
         self.streams[self._stream] = spec.name
         self._out.append(do.OpenStream(self._stream, spec))
@@ -300,6 +316,9 @@ class CallMachine:
     def _connect(self, action: flow_actions.Connect, now: float) -> flow_events.FlowEvent | None:
         if self._caller_leaving:
             return flow_events.ConnectEnded("canceled", "", 0)
+        if self._recorded:
+            self.waiting, self._answered_at = Wait.CONNECT, now
+            return None
         self._leg, self._leg_sid = self._next_key(), self._new_sid("CA")
         self.callee, self._early, self._time_limit = Callee.DIALLING, False, action.time_limit
         self.waiting, self._deadline = Wait.CONNECT, now + action.timeout
@@ -309,6 +328,8 @@ class CallMachine:
     def _play(self, action: flow_actions.Play) -> flow_events.FlowEvent | None:
         if self._caller_leaving:
             return flow_events.PlayEnded("the call is over")
+        if self._recorded:
+            return flow_events.PlayEnded("a recorded call cannot be played anything")
         self._answer_caller()
         self.waiting = Wait.PLAY
         self._play_prompt(action.url, action.loop)
@@ -316,6 +337,9 @@ class CallMachine:
 
     def _ask(self, action: flow_actions.Gather, now: float) -> flow_events.FlowEvent | None:
         if self._caller_leaving:
+            return flow_events.GatherEnded("")
+        if self._recorded:
+            self._report(None, "a recorded call cannot be asked for keys")
             return flow_events.GatherEnded("")
         self._answer_caller()
         self.waiting, self._gather, self._digits = Wait.GATHER, action, ""
@@ -395,6 +419,8 @@ class CallMachine:
             return flow_events.ConnectEnded("completed", self._leg_sid, round(now - self._answered_at))
         if self.callee is Callee.DIALLING:
             return flow_events.ConnectEnded("canceled", self._leg_sid, 0)
+        if self._recorded and self.waiting is Wait.CONNECT:
+            return flow_events.ConnectEnded("completed", "", round(now - self._answered_at))
         return None
 
     # The callee
@@ -453,6 +479,9 @@ class CallMachine:
         self._out.append(do.CloseStream(event.stream, event.message))
         if event.code is not None:
             self._report(event.code, f"stream {event.sid} ended: {event.message}")
+        if self._outlived and not self.streams:
+            self._reason = self._reason or "no stream of the recorded call is left"
+            self._end(now)
         if self.waiting is Wait.STREAM and event.stream == self._stream:
             self._resume(flow_events.StreamFailed(event.code or 31900, event.message), now)
         elif self.waiting is Wait.TALK and event.stream == self._stream:

@@ -220,6 +220,15 @@ class MediaLeg:
         self._payload_types, other._payload_types = dict(payload_types or {}), dict(back or {})
         self._route()
 
+    def silence(self) -> None:
+        """Send nothing to the phone from now on: no audio, prompt, speech or report.
+
+        Taps hear what would be sent as if it were. So two legs of a recording client, connected to each
+        other, make one: what each sends is a track of either's taps.
+        """
+        self._check_open()
+        self._core.silence()
+
     def disconnect(self) -> None:
         """Forward no more; both legs stay open, and taps go on."""
         if self._peer is not None:
