@@ -188,3 +188,31 @@ async def test_a_tap_wants_a_track(engine: MediaEngine) -> None:
     with pytest.raises(MediaError, match="no audio"):
         leg.play(b"")
     leg.close()
+
+
+async def test_two_silent_legs_are_one_call_to_a_tap(
+    engine: MediaEngine, phone: Callable[..., Phone]
+) -> None:
+    """A recording client sends each track to a leg of its own, and wants nothing back."""
+    a, alice, b, bob = await pair(engine, phone)
+    a.silence()
+    b.silence()
+    heard: list[Frame] = []
+    tap = a.tap(heard.extend)
+    for n in range(20):
+        alice.send(rtp(n, frame(n)))
+        bob.send(rtp(n, frame(n + 50)))
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
+    tap.close()
+    tracks = {
+        track: [each.payload[0] for each in heard if each.track is track and each.flags & FrameFlag.RECEIVED]
+        for track in Track
+    }
+    assert set(tracks[Track.INBOUND]) <= set(range(20))
+    assert set(tracks[Track.OUTBOUND]) <= set(range(50, 70))
+    assert min(len(tracks[Track.INBOUND]), len(tracks[Track.OUTBOUND])) > 10
+    await alice.silence(0.05)
+    await bob.silence(0.05)
+    a.close()
+    b.close()
