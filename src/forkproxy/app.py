@@ -193,6 +193,7 @@ class App:
             "trunks": config.routes(),
             "start_wait": config.streams.start_wait,
             "buffer": config.streams.buffer,
+            "max_tracks": config.streams.max_tracks,
             "srtp": config.media.srtp,
             "abilities": Abilities(offered=config.media.codecs),
             "inactivity": config.media.inactivity,

@@ -14,6 +14,7 @@ APPLIED = frozenset(
         *("trunks", "connectors", "flows", "account.sid", "account.auth_token", "cdr.file", "trace.folder"),
         *("sip.drain", "media.codecs", "media.srtp", "media.inactivity", "log.level", "log.format"),
         *("streams.ca_file", "streams.allow_ws", "streams.start_wait", "streams.buffer"),
+        "streams.max_tracks",
     }
 )
 """The keys whose new values hold for the calls that come after the reload. The others need a restart."""

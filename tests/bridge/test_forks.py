@@ -45,7 +45,12 @@ async def test_a_bidirectional_stream_is_heard_by_the_caller() -> None:
     services = cast(
         Services,
         SimpleNamespace(
-            connectors={"websocket": echo}, host=HOST, buffer=30.0, counts=Counter(), watch=Mock()
+            connectors={"websocket": echo},
+            host=HOST,
+            buffer=30.0,
+            max_tracks=None,
+            counts=Counter(),
+            watch=Mock(),
         ),
     )
     told: list[ev.CallEvent] = []
@@ -77,3 +82,39 @@ async def test_a_bidirectional_stream_is_heard_by_the_caller() -> None:
     leg.close()
     engine.close()
     caller.socket.close()
+
+
+async def test_no_more_tracks_than_a_call_may_stream() -> None:
+    """Streams that have ended make room for others."""
+    engine = MediaEngine(ports=(44200, 44299))
+    engine.start()
+    leg = engine.open_leg()
+    services = cast(
+        Services,
+        SimpleNamespace(
+            connectors={"websocket": make(Echo)},
+            host=HOST,
+            buffer=30.0,
+            max_tracks=4,
+            counts=Counter(),
+            watch=Mock(),
+        ),
+    )
+    told: list[ev.CallEvent] = []
+    forks = Forks(CALL, leg, services, Mock(), told.append, lambda: None)
+    for key, tracks in enumerate((Tracks.BOTH, Tracks.INBOUND, Tracks.BOTH, Tracks.OUTBOUND, Tracks.INBOUND)):
+        forks.open(key, StreamSpec(StreamTransport.WEBSOCKET, tracks))
+    refused = [each for each in told if isinstance(each, ev.StreamEnded)]
+    assert [(each.stream, each.code) for each in refused] == [(2, 31900), (4, 31900)]
+    assert "the call streams 3 tracks already; with 2 more" in refused[0].message
+    forks.close(1, "the flow")
+    async with asyncio.timeout(2):
+        while forks.active > 2:
+            await asyncio.sleep(0.005)
+    forks.open(5, StreamSpec(StreamTransport.WEBSOCKET, Tracks.INBOUND))
+    assert forks.active == 3
+    forks.close_all("the end")
+    await forks.closed()
+    leg.close()
+    assert engine.counters()["taps"] == 0
+    engine.close()

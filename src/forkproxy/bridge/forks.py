@@ -89,6 +89,7 @@ class Forks:
         self._services.counts["streams"] += 1
         try:
             connector = self._connector(spec)
+            self._room(spec)
             runner = StreamRunner(
                 connector,
                 spec,
@@ -203,6 +204,17 @@ class Forks:
         if connector.needs_url and not spec.url:
             raise StreamUrlError("the stream has no URL")
         return connector
+
+    def _room(self, spec: StreamSpec) -> None:
+        """Twilio streams four tracks of a call at most; whoever has servers that rely on it says so."""
+        most = self._services.max_tracks
+        used = sum(len(fork.runner.spec.tracks.members) for fork in self._open.values())
+        wanted = len(spec.tracks.members)
+        if most is not None and used + wanted > most:
+            raise StreamError(
+                f"the call streams {used} tracks already; with {wanted} more, there would be more than "
+                f"streams.max_tracks ({most}) allows"
+            )
 
     def _on_event(self, key: int, event: StreamEvent) -> None:
         log = logs.bind(logger, call_sid=self._info.sid, stream_sid=event.sid)

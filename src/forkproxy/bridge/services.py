@@ -63,6 +63,7 @@ class Services:
     start_wait: float = 1.0
     """Seconds that a fork-stream widget waits for its connection before `next` fires all the same."""
     buffer: float = 30.0
+    max_tracks: int | None = None
     """Seconds of audio kept for a slow or late consumer."""
     srtp: SrtpMode = "optional"
     """Whether callers' audio is encrypted, and that of callees whose trunk says nothing."""

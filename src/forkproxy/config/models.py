@@ -167,6 +167,8 @@ class StreamsConfig(Section):
     """Seconds that a fork-stream widget waits for its connection before the flow goes on without it."""
     buffer: Annotated[float, Field(gt=0, le=600)] = 30.0
     """Seconds of audio kept for a consumer that is slow or not yet there; older audio is dropped, counted."""
+    max_tracks: Annotated[int, Field(ge=1)] | None = None
+    """Tracks that a call may stream at once, Twilio's limit being 4; null: as many as it likes."""
 
 
 class ApiConfig(Section):

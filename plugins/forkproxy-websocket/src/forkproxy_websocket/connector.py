@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections import deque
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from forkproxy.connectors.api import (
     ConfigPath,
@@ -20,10 +21,12 @@ from forkproxy.connectors.api import (
     describe,
 )
 from forkproxy_websocket.connection import PING_EVERY, Connection
+from forkproxy_websocket.credentials import basic, present, timestamped
 from forkproxy_websocket.delivery import Delivery
 from forkproxy_websocket.dial import dial
 from forkproxy_websocket.headers import check_headers
 from forkproxy_websocket.messages import Messages
+from forkproxy_websocket.options import StreamOptions, stream_options
 from forkproxy_websocket.resolver import Resolver
 from forkproxy_websocket.session import Report, Session
 from forkproxy_websocket.signature import sign
@@ -77,6 +80,19 @@ class WebSocketSettings(Settings):
         default_factory=dict, repr=False
     )
     """More headers for the upgrade request: ``Authorization``, say."""
+    username: str | None = None
+    """With `password`: HTTP's Basic authentication (RFC 7617)."""
+    password: Annotated[str | None, Field(repr=False)] = None
+    token: Annotated[str | None, Field(repr=False)] = None
+    """A Bearer token (RFC 6750), instead of a user."""
+    client_cert: ConfigPath | None = None
+    """A certificate (PEM, with its chain) that forkproxy shows to the consumer."""
+    client_key: ConfigPath | None = None
+    """Its key; null: it is in the same file."""
+    client_key_password: Annotated[str | None, Field(repr=False)] = None
+    """Of a key that is encrypted."""
+    hmac_secret: Annotated[str | None, Field(repr=False, min_length=1)] = None
+    """Signs requests with a time, too (``X-Forkproxy-Signature``), so that none can be used again."""
     open_timeout: Annotated[float, Field(gt=0)] = 9.0
     """Seconds for name, TCP, TLS and upgrade together. forkproxy's own limit is 10."""
     ping_interval: Annotated[float, Field(ge=0)] = PING_EVERY
@@ -88,6 +104,50 @@ class WebSocketSettings(Settings):
     gaps: bool = False
     """Tell audio that was dropped by an event of our own, ``gap``."""
 
+    @model_validator(mode="after")
+    def _one_way_to_show_who_we_are(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together")
+        if self.username is not None and ":" in self.username:
+            raise ValueError("a username with a colon cannot be sent (RFC 7617, section 2)")
+        ways = [
+            name
+            for name, there in (
+                ("username", self.username is not None),
+                ("token", self.token is not None),
+                ("headers", any(name.lower() == "authorization" for name in self.headers)),
+            )
+            if there
+        ]
+        if len(ways) > 1:
+            raise ValueError(f"only one of them can fill the header Authorization: {', '.join(ways)}")
+        if self.token is not None:
+            check_headers({"Authorization": f"Bearer {self.token}"})
+        return self
+
+    @model_validator(mode="after")
+    def _a_certificate_and_its_key(self) -> Self:
+        if self.client_cert is None:
+            if self.client_key is not None or self.client_key_password is not None:
+                raise ValueError("client_key and client_key_password need client_cert")
+            return self
+        try:
+            present(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), *self.client_certificate())
+        except OSError as error:
+            raise ValueError(f"client_cert, client_key: cannot be read: {describe(error)}") from error
+        return self
+
+    def client_certificate(self) -> tuple[Path, Path | None, str | None]:
+        """What is shown of us: certificate, key, and the key's password; `client_cert` is not None."""
+        assert self.client_cert is not None
+        return self.client_cert, self.client_key, self.client_key_password
+
+    def authorization(self) -> dict[str, str]:
+        """The header for `username` or `token`, if there is one."""
+        if self.username is not None and self.password is not None:
+            return {"Authorization": basic(self.username, self.password)}
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
 
 class WebSocket(Connector[WebSocketSettings]):
     """Streams calls to a WebSocket server as Twilio Media Streams does."""
@@ -96,7 +156,7 @@ class WebSocket(Connector[WebSocketSettings]):
         """
         Raises:
             StreamUrlError, StreamSchemeError: `url` cannot be used.
-            OSError, ValueError: a file of certificates cannot be read, or holds none.
+            OSError, ValueError: a file of certificates or keys cannot be read, or holds none.
         """
         super().__init__(name, settings, host)
         self.needs_url = settings.url is None
@@ -110,22 +170,28 @@ class WebSocket(Connector[WebSocketSettings]):
         for file in (host.ca_file, settings.ca_file):
             if file is not None:
                 trust(self._tls, file)
+        if settings.client_cert is not None:
+            present(self._tls, *settings.client_certificate())
         self._resolver = Resolver()
 
     async def stream(self, stream: Stream) -> None:
         """Connect, then send a message for each frame until the stream ends."""
+        options = stream_options(
+            stream.parameters, reconnect=self.settings.reconnect, gaps=self.settings.gaps
+        )
 
         async def connect(session: Session, before: int) -> Connection:
-            return await self._connect(stream, session, delivery, before)
+            return await self._connect(stream, options, session, delivery, before)
 
         def session() -> Session:
             ids = {"call_sid": stream.call.sid, "stream_sid": stream.sid}
             messages = Messages(account_sid=stream.call.account_sid, **ids)
-            return Session(stream, messages, messages.gap if self.settings.gaps else None, reports)
+            gap = messages.gap if options.gaps else None
+            return Session(stream, messages, gap, reports, parameters=options.parameters)
 
         reports: deque[Report] = deque()
         delivery = Delivery(
-            stream, session, connect, patience=self.settings.reconnect, ring=self.settings.buffer or HISTORY
+            stream, session, connect, patience=options.reconnect, ring=self.settings.buffer or HISTORY
         )
         stream.measure(delivery.backlog)
         await delivery.carry()
@@ -133,13 +199,15 @@ class WebSocket(Connector[WebSocketSettings]):
     async def close(self) -> None:
         self._resolver.close()
 
-    async def _connect(self, stream: Stream, session: Session, delivery: Delivery, before: int) -> Connection:
+    async def _connect(
+        self, stream: Stream, options: StreamOptions, session: Session, delivery: Delivery, before: int
+    ) -> Connection:
         url = stream.url or self.settings.url
         if url is None:
             raise StreamUrlError("the stream has no URL")
         target = parse_target(url, allow_ws=self.host.allow_ws)
         stream.log.debug("connecting", extra={"url": without_secrets(url)})
-        headers = self._headers(url)
+        headers = self._headers(url, options)
         if before:
             headers["X-Forkproxy-Reconnect"] = str(before)
 
@@ -147,7 +215,7 @@ class WebSocket(Connector[WebSocketSettings]):
             return Connection(
                 target,
                 headers,
-                on_lost=stream.fail if self.settings.reconnect <= 0 else _noticed_when_sending,
+                on_lost=stream.fail if options.reconnect <= 0 else _noticed_when_sending,
                 on_message=session.hear,
                 on_pong=delivery.read_up_to,
                 collect=MAX_AUDIO_MESSAGE if stream.bidirectional else 0,
@@ -162,12 +230,19 @@ class WebSocket(Connector[WebSocketSettings]):
             timeout=self.settings.open_timeout,
         )
 
-    def _headers(self, url: str) -> dict[str, str]:
-        return {
+    def _headers(self, url: str, options: StreamOptions) -> dict[str, str]:
+        """For the upgrade request. A stream's own headers come before the instance's."""
+        own = {name.lower() for name in options.headers}
+        shared = {**self.settings.headers, **self.settings.authorization()}
+        headers = {
             "User-Agent": self.host.user_agent,
-            **self.settings.headers,
+            **{name: value for name, value in shared.items() if name.lower() not in own},
+            **options.headers,
             "X-Twilio-Signature": sign(self.host.account.auth_token, url),
         }
+        if self.settings.hmac_secret is not None:
+            headers["X-Forkproxy-Signature"] = timestamped(self.settings.hmac_secret, url, int(time.time()))
+        return headers
 
 
 def _noticed_when_sending(_error: StreamError) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 from forkproxy.connectors.api import Frame, Stream, StreamError
@@ -37,6 +37,7 @@ class Session:
         dialect: Dialect,
         gap: Callable[[int, int], bytes | None] | None = None,
         reports: deque[Report] | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
@@ -44,7 +45,9 @@ class Session:
             gap: makes the message for frames that are missing: the first one's number, and how many there are
                 on each track. None: they are told by the numbers alone.
             reports: marks and keys that have not been reported yet; all sessions of a stream share it.
+            parameters: those that the consumer is told; None: the stream's.
         """
+        self._parameters = stream.parameters if parameters is None else parameters
         self._stream = stream
         self._dialect = dialect
         self._gap = gap
@@ -72,7 +75,7 @@ class Session:
         stream, dialect = self._stream, self._dialect
         self._connection = connection
         self._expected = expected
-        self._send([dialect.connected(), dialect.start(stream.tracks, stream.parameters)])
+        self._send([dialect.connected(), dialect.start(stream.tracks, self._parameters)])
         if stream.bidirectional:
             stream.on_mark(self._marked)
             stream.on_digit(self._pressed)
