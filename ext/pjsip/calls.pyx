@@ -48,12 +48,24 @@ cdef str display_of(pjsip_uri *uri):
 
 
 cdef pj_bool_t on_request(pjsip_rx_data *rdata) noexcept:
-    """A request that belongs to no transaction and no dialog."""
+    """A request that belongs to no transaction and no dialog, or one that the invite session leaves to us."""
+    cdef pjsip_dialog *dialog = pjsip_rdata_get_dlg(rdata)
+    cdef Session session
+    if dialog != NULL:
+        session = session_of(dialog)
+        return (session is not None and is_passed(&rdata.msg_info.msg.line.req.method)
+                and session.requested(rdata))
     if rdata.msg_info.msg.line.req.method.id == PJSIP_INVITE_METHOD:
         incoming(rdata)
     else:
         the_engine.via.agent.count("stray_requests")
     return True
+
+
+cdef bint is_passed(const pjsip_method *method) noexcept:
+    """Whether such a request, within a call, is passed to the application."""
+    return (is_method(method, b"INFO", 4) or is_method(method, b"MESSAGE", 7)
+            or is_method(method, b"REFER", 5) or is_method(method, b"NOTIFY", 6))
 
 
 cdef int refuse(pjsip_rx_data *rdata, int status, bint capabilities=False) except -1:
@@ -121,6 +133,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
         return 0
     pjsip_dlg_dec_lock(dialog)
     session = Session()
+    pjsip_dlg_add_usage(dialog, &application, NULL)
     session.attach(inv, agent, transport.listener if transport.stream else transport)
     session.incoming = True
     session.transport = "tcp" if transport.stream else "udp"
@@ -188,9 +201,17 @@ cdef class InviteCalls(Calls):
         if dialog != NULL and the_engine.bare.owns(dialog):
             return True
         if not ours:
+            if dialog != NULL and is_passed(method):
+                session = session_of(dialog)
+                if session is not None and session.inv.state >= PJSIP_INV_STATE_EARLY:
+                    return True
+                return is_known(rdata) or self.other(rdata, method, dialog) != 0
             self.other(rdata, method, dialog)
             return False
         if method.id == PJSIP_CANCEL_METHOD:
+            session = session_of(dialog_of_cancel(rdata))
+            if session is not None:
+                session.farewell = the_engine.message
             return is_known(rdata) or self.unmatched(rdata)
         if dialog == NULL:
             return is_known(rdata) or self.unmatched(rdata)
@@ -200,6 +221,8 @@ cdef class InviteCalls(Calls):
                 return True
             refuse(rdata, 481)
             return False
+        if method.id == PJSIP_BYE_METHOD:
+            session.farewell = the_engine.message
         if method.id == PJSIP_ACK_METHOD:
             if session.bargained:
                 the_engine.deferred.append(session)  # it may lack the answer
@@ -270,6 +293,18 @@ cdef bint is_awaited(pjsip_rx_data *rdata) noexcept:
             and pjsip_tsx_layer_find_tsx(&key, False) != NULL)
 
 
+cdef pjsip_dialog *dialog_of_cancel(pjsip_rx_data *rdata) noexcept:
+    """The dialog of the INVITE that a CANCEL is for, or null."""
+    cdef pj_str_t key
+    cdef pjsip_method invite
+    cdef pjsip_transaction *tsx = NULL
+    invite.id = PJSIP_INVITE_METHOD
+    invite.name = rdata.msg_info.cseq.method.name
+    if pjsip_tsx_create_key(rdata.tp_info.pool, &key, PJSIP_ROLE_UAS, &invite, rdata) == PJ_SUCCESS:
+        tsx = pjsip_tsx_layer_find_tsx(&key, False)
+    return pjsip_tsx_get_dlg(tsx) if tsx != NULL else NULL
+
+
 cdef pjsip_dialog *dialog_of_response(pjsip_rx_data *rdata) noexcept:
     """The dialog that a response is for, or null."""
     cdef pj_str_t key
@@ -334,6 +369,7 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
         check(status, "create a call")
     session = Session()
     session.owner, session.local_sdp = owner, sdp
+    pjsip_dlg_add_usage(dialog, &application, NULL)
     session.attach(inv, agent, home)
     session.call_id = to_str(&dialog.call_id.id)
     session.local_host, session.local_port = host, port
@@ -361,6 +397,9 @@ def start(compare):
     """The engine with calls in it; `compare(before, now)`: whether a new offer changes nothing."""
     global the_engine, the_calls
     cdef int symbol = 0
+    cdef pj_str_t tags[2]
+    cdef bytes info = b"INFO"
+    cdef bytes message = b"MESSAGE"
     if the_engine is not None:
         return the_engine
     engine = _pjsip.engine()
@@ -375,6 +414,9 @@ def start(compare):
     application.on_rx_request = on_request
     check(pjsip_endpt_register_module(the_engine.endpt, &application), "take our module")
     register(the_engine, application.id, compare)
+    tags[0], tags[1] = borrow(info), borrow(message)
+    check(pjsip_endpt_add_capability(the_engine.endpt, &application, PJSIP_H_ALLOW, NULL, 2, tags),
+          "tell of INFO and MESSAGE")
     the_calls = InviteCalls()
     the_engine.calls = the_calls
     return the_engine

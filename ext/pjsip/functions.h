@@ -41,6 +41,9 @@
       (pjsip_endpoint *endpoint, const char *name, size_t initial, size_t increment)) \
     F(void, pjsip_endpt_release_pool, (pjsip_endpoint *endpoint, pj_pool_t *pool)) \
     F(pj_status_t, pjsip_endpt_register_module, (pjsip_endpoint *endpoint, pjsip_module *module)) \
+    F(pj_status_t, pjsip_endpt_add_capability, \
+      (pjsip_endpoint *endpoint, pjsip_module *module, int type, const pj_str_t *name, unsigned count, \
+       const pj_str_t *tags)) \
     F(pj_status_t, pjsip_endpt_set_ext_resolver, (pjsip_endpoint *endpoint, pjsip_ext_resolver *resolver)) \
     F(const pjsip_hdr *, pjsip_endpt_get_capability, \
       (pjsip_endpoint *endpoint, int type, const pj_str_t *name)) \
@@ -113,6 +116,7 @@
       (pjsip_dialog *dialog, const pjsip_method *method, int cseq, pjsip_tx_data **tdata)) \
     F(pj_status_t, pjsip_dlg_send_request, \
       (pjsip_dialog *dialog, pjsip_tx_data *tdata, int module, void *module_data)) \
+    F(pjsip_dialog *, pjsip_rdata_get_dlg, (pjsip_rx_data *rdata)) \
     F(pj_status_t, pjsip_dlg_respond, \
       (pjsip_dialog *dialog, pjsip_rx_data *rdata, int status, const pj_str_t *reason, \
        const pjsip_hdr *headers, const pjsip_msg_body *body)) \

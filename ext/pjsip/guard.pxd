@@ -47,8 +47,8 @@ cdef inline bint is_method(const pjsip_method *method, const char *name, ptrdiff
 
 
 cdef inline bint makes_target(const pjsip_method *method) noexcept:
-    """Whether Contact in such a request or its response becomes the peer's address in the dialog."""
-    return method.id == PJSIP_INVITE_METHOD or is_method(method, b"UPDATE", 6)
+    """Whether Contact in such a request or its response may become the peer's address in the dialog."""
+    return method.id == PJSIP_INVITE_METHOD or method.id == PJSIP_OTHER_METHOD  # UPDATE, REFER, NOTIFY ...
 
 
 cdef inline int inspect(pjsip_rx_data *rdata, ptrdiff_t body_there, bint *redirects) noexcept:

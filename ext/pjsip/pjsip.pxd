@@ -456,6 +456,9 @@ cdef extern from "functions.h":
     void pjsip_endpt_release_pool "pj.pjsip_endpt_release_pool" (pjsip_endpoint *endpoint, pj_pool_t *pool)
     pj_status_t pjsip_endpt_register_module "pj.pjsip_endpt_register_module" (
         pjsip_endpoint *endpoint, pjsip_module *module)
+    pj_status_t pjsip_endpt_add_capability "pj.pjsip_endpt_add_capability" (
+        pjsip_endpoint *endpoint, pjsip_module *module, int type, const pj_str_t *name, unsigned int count,
+        const pj_str_t *tags)
     pj_status_t pjsip_endpt_set_ext_resolver "pj.pjsip_endpt_set_ext_resolver" (
         pjsip_endpoint *endpoint, pjsip_ext_resolver *resolver)
     const pjsip_hdr *pjsip_endpt_get_capability "pj.pjsip_endpt_get_capability" (
@@ -548,6 +551,7 @@ cdef extern from "functions.h":
         pjsip_dialog *dialog, const pjsip_method *method, int cseq, pjsip_tx_data **tdata)
     pj_status_t pjsip_dlg_send_request "pj.pjsip_dlg_send_request" (
         pjsip_dialog *dialog, pjsip_tx_data *tdata, int module, void *module_data)
+    pjsip_dialog *pjsip_rdata_get_dlg "pj.pjsip_rdata_get_dlg" (pjsip_rx_data *rdata)
     pj_status_t pjsip_dlg_respond "pj.pjsip_dlg_respond" (
         pjsip_dialog *dialog, pjsip_rx_data *rdata, int status, const pj_str_t *reason,
         const pjsip_hdr *headers, const pjsip_msg_body *body)

@@ -5,6 +5,7 @@ EVENT_ENDED is the last one of each session.
 """
 
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 from pjsip.pjsip cimport *
@@ -21,6 +22,8 @@ EVENT_REOFFERED = REOFFERED
 EVENT_REANSWERED = REANSWERED
 EVENT_REFUSED = REFUSED
 EVENT_WITHDRAWN = WITHDRAWN
+EVENT_REQUESTED = REQUESTED
+EVENT_RESPONDED = RESPONDED
 EVENT_ENDED = ENDED
 
 cdef enum:
@@ -38,8 +41,40 @@ def load(str path not None):
     fp_load(path.encode(), &symbol)
 
 
+cdef class Request:
+    """A request of the peer's within the dialog, which somebody else answers."""
+
+    def respond(self, int status, bytes reason=None, headers=(), str kind="", bytes body=b""):
+        """Answers it, once; `kind` is the body's media type."""
+        cdef Session session = self.session
+        cdef pj_str_t text
+        cdef pj_str_t *phrase = NULL
+        if session is None or session.inv == NULL:
+            return
+        if reason is not None:
+            text = borrow(reason)
+            phrase = &text
+        session.requests.remove(self)
+        self.session = None
+        if pjsip_dlg_modify_response(session.inv.dlg, self.response, status, phrase) == PJ_SUCCESS:
+            add_headers(self.response, headers)
+            add_body(self.response, kind, body)
+            session.bind()
+            pjsip_dlg_send_response(session.inv.dlg, self.tsx, self.response)
+        pjsip_tx_data_dec_ref(self.response)
+        the_engine.settle()
+
+    cdef void drop(self) noexcept:
+        """Its transaction is gone."""
+        self.session = None
+        pjsip_tx_data_dec_ref(self.response)
+
+
 cdef class Session:
     """One call leg. Methods raise EngineError when PJSIP refuses; after EVENT_ENDED they do nothing."""
+
+    def __cinit__(self):
+        self.requests, self.sent = [], {}
 
     @property
     def over(self):
@@ -96,10 +131,64 @@ cdef class Session:
         self.unask()
         check(pjsip_inv_end_session(self.inv, status, phrase, &tdata), "end a call")
         if tdata != NULL:
-            if tdata.msg.type == PJSIP_RESPONSE_MSG:
-                add_headers(tdata, headers)
+            add_headers(tdata, headers)
             self.send(tdata)
         the_engine.settle()
+
+    # -- other requests within the call ---------------------------------------------------------------------
+
+    def request(self, bytes name not None, token, headers=(), str kind="", bytes body=b""):
+        """Sends a request; EVENT_RESPONDED follows with (token, message or None). False: not now."""
+        cdef pjsip_tx_data *tdata = NULL
+        cdef pjsip_method method
+        cdef pj_status_t status
+        if self.inv == NULL or self.closing or self.inv.state != PJSIP_INV_STATE_CONFIRMED:
+            return False
+        method.id, method.name = PJSIP_OTHER_METHOD, borrow(name)
+        self.bind()
+        the_engine.stir()
+        check(pjsip_dlg_create_request(self.inv.dlg, &method, -1, &tdata), "create a request")
+        add_headers(tdata, headers)
+        add_body(tdata, kind, body)
+        self.sending = (name, token)
+        status = pjsip_dlg_send_request(self.inv.dlg, tdata, -1, NULL)
+        self.sending = None
+        the_engine.settle()
+        return status == PJ_SUCCESS
+
+    cdef void begun_request(self, pjsip_transaction *tsx) noexcept:
+        """One of them has a transaction: the one being sent, or one that repeats a challenged one."""
+        cdef bytes name = to_str(&tsx.method.name).encode()
+        if self.sending is not None:
+            self.sent[<uintptr_t>tsx] = self.sending
+            self.sending = None
+            return
+        for before, (method, _) in self.sent.items():
+            status = (<pjsip_transaction *><uintptr_t>before).status_code
+            if method == name and (status == 401 or status == 407):
+                self.sent[<uintptr_t>tsx] = self.sent.pop(before)
+                return
+
+    cdef void answered_request(self, pjsip_transaction *tsx, pjsip_rx_data *rdata) noexcept:
+        """The end of one of them; nothing if another transaction carries it on."""
+        entry = self.sent.pop(<uintptr_t>tsx, None)
+        if entry is not None:
+            self.emit(RESPONDED, tsx.status_code, to_str(&tsx.status_text),
+                      (entry[1], None if rdata == NULL else the_engine.message))
+
+    cdef bint requested(self, pjsip_rx_data *rdata) except -1:
+        """Takes a request of the peer's; somebody will answer it."""
+        cdef Request request = Request()
+        cdef pj_status_t status
+        status = pjsip_dlg_create_response(self.inv.dlg, rdata, 200, NULL, &request.response)
+        if status != PJ_SUCCESS:
+            return False
+        request.session, request.tsx = self, pjsip_rdata_get_tsx(rdata)
+        request.method = to_str(&rdata.msg_info.msg.line.req.method.name)
+        request.message = the_engine.message
+        self.requests.append(request)
+        self.emit(REQUESTED, 0, "", request)
+        return True
 
     # -- changing what was agreed on ------------------------------------------------------------------------
 
@@ -247,6 +336,9 @@ cdef class Session:
         memset(&none, 0, sizeof(none))
         # a late 401 to our BYE must not be answered: PJSIP would use a session that is gone, and assert
         pjsip_auth_clt_set_credentials(&self.inv.dlg.auth_sess, 0, &none)
+        for request in self.requests[:]:
+            (<Request>request).respond(487)
+        self.sent.clear()
         self.inv.dlg.mod_data[module] = NULL
         self.inv = NULL
         if self.connection is not None:
@@ -351,6 +443,18 @@ cdef int add_headers(pjsip_tx_data *tdata, headers) except -1:
     return 0
 
 
+cdef int add_body(pjsip_tx_data *tdata, str kind, bytes body) except -1:
+    """Adds a body of this media type; its parameters are part of the subtype as far as PJSIP knows."""
+    cdef pj_str_t type, subtype, text
+    if not body or "/" not in kind:
+        return 0
+    main, _, rest = kind.partition("/")
+    first, second = main.strip().encode(), rest.strip().encode()
+    type, subtype, text = borrow(first), borrow(second), borrow(body)
+    tdata.msg.body = pjsip_msg_body_create(tdata.pool, &type, &subtype, &text)
+    return 0
+
+
 cdef Session session_of(pjsip_dialog *dialog):
     """The live session of a dialog, or None."""
     cdef void *data = dialog.mod_data[module] if dialog != NULL else NULL
@@ -431,6 +535,17 @@ cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_eve
         return
     if rdata != NULL:
         session.adopt(the_engine.via)
+    if tsx.method.id == PJSIP_OTHER_METHOD:
+        if tsx.role == PJSIP_ROLE_UAC:
+            if tsx.state < PJSIP_TSX_STATE_PROCEEDING:
+                session.begun_request(tsx)
+            elif tsx.state >= PJSIP_TSX_STATE_COMPLETED:
+                session.answered_request(tsx, rdata)
+        elif tsx.state >= PJSIP_TSX_STATE_TERMINATED:
+            for request in session.requests[:]:
+                if (<Request>request).tsx == tsx:
+                    session.requests.remove(request)
+                    (<Request>request).drop()
     if inv.state == PJSIP_INV_STATE_CONFIRMED:
         if tsx.method.id == PJSIP_INVITE_METHOD:
             on_reinvite_state(session, tsx, event, rdata)

@@ -197,6 +197,8 @@ class App:
             "srtp": config.media.srtp,
             "abilities": Abilities(offered=config.media.codecs),
             "inactivity": config.media.inactivity,
+            "pass_headers": config.sip.pass_headers,
+            "transfers": config.sip.refer == "pass",
         }
 
     def _unchanged(self, config: Config, host: Host) -> dict[str, Connector[Any]]:

@@ -20,6 +20,7 @@ from forkproxy.signalling.events import (
     Reanswered,
     Reoffered,
     ReofferFailed,
+    Requested,
 )
 from tests.signalling.support import OFFER, History, Station, answer_to, until
 from tests.support.sip import Call, Message, Phone, audio_sdp, parse
@@ -407,9 +408,18 @@ async def test_a_reinvite_of_ours_that_is_refused_leaves_the_session(
 
 async def test_what_calls_do_not_understand(stations: Stations, phones: Phones) -> None:
     bob, carol = await stations(), await phones("carol")
-    call, _ = await answered(bob, carol)
-    for method, status in (("INFO", 405), ("OPTIONS", 200), ("DANCE", 501), ("NOTIFY", 405)):
+    call, seen = await answered(bob, carol)
+    for method, status in (("OPTIONS", 200), ("DANCE", 501), ("SUBSCRIBE", 405)):
         assert (await within(call, method)).status == status
+    asked = asyncio.create_task(within(call, "INFO", body=GOOD, headers=["X-A: 1\r\n 2"]))
+    request = (await seen.first(Requested)).request
+    assert (request.method, request.content.get("x-a"), request.content.body) == ("INFO", "1 2", GOOD)
+    request.respond(299, "Fine", content_type="text/plain", body=b"x")
+    request.respond(200)
+    final = await asked
+    assert (final.status, final.reason, final.body) == (299, "Fine", b"x")
+    spoilt = await within(call, "REFER", headers=["Contact: <tel:1>", "Refer-To: <tel:1>"])
+    assert spoilt.status == 400
     assert (await within(call, "PRACK", body=GOOD)).status == 400
     await call.hang_up()
     for method in ("INVITE", "UPDATE", "PRACK", "BYE"):

@@ -17,6 +17,7 @@ from forkproxy.bridge import events as ev
 from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation
+from forkproxy.bridge.passing import Keypad, chosen, pass_on
 from forkproxy.bridge.record import CallRecord
 from forkproxy.bridge.recording import call_state, on_hold
 from forkproxy.bridge.reoffers import Reoffers, Side
@@ -122,6 +123,7 @@ class Call:
         self.masked = False
         """Streams get silence in place of what is said, and no keys."""
         self._keys = 0
+        self._keypad = Keypad()
         self._host = services.media_host(leg.remote.host, leg.local_host)
         self._media = services.media.open_leg(f"{info.sid} caller")
         try:
@@ -144,6 +146,8 @@ class Call:
         self._reoffers = Reoffers(self.log, self._changed)
         self._bridged: CalleeLeg | None = None
         self.forks.state = call_state(info, leg, secure_media=self._negotiation.encrypted)
+        self._cause = ""
+        """The Reason header of the party that ended its leg last, for the other."""
         execution = Execution(
             flow,
             info,
@@ -232,6 +236,7 @@ class Call:
             case sip.Ended():
                 self._stop_prompt()
                 self._reoffers.close()
+                self._cause = leg.cause
                 self._handle(ev.CallerEnded(event.status, event.reason, event.by))
             case _:
                 self._in_dialog(None, event)
@@ -248,10 +253,19 @@ class Call:
 
     def _on_digit(self, digit: Digit) -> None:
         """A key of the caller's; which one is nobody's business but the flow's and the streams'."""
+        if self._keypad.pressed(digit.key, "rtp", self._loop.time()):
+            self._press(digit)
+
+    def _press(self, digit: Digit) -> None:
         self._keys += 1
         if not self.masked:
             self.forks.press(digit.key, digit.duration_ms)
         self._handle(ev.KeyPressed(digit.key))
+
+    def _key_told(self, key: str, milliseconds: float) -> None:
+        """A key of the caller's that came by INFO."""
+        if self._keypad.pressed(key, "info", self._loop.time()):
+            self._press(Digit(key, milliseconds))
 
     def _on_callee(self, key: int, event: sip.LegEvent) -> None:
         callee = self._callees.get(key)
@@ -267,6 +281,7 @@ class Call:
                 self._callee_answered(callee, event)
             case sip.Ended():
                 del self._callees[key]
+                self._cause = "" if callee.sip is None else callee.sip.cause
                 if callee is self._bridged:
                     self._bridged = None
                     self._loop.call_soon(self._reoffers.callee_is, None)
@@ -336,6 +351,16 @@ class Call:
         return callee.side
 
     def _in_dialog(self, callee: CalleeLeg | None, event: sip.LegEvent) -> None:
+        if isinstance(event, sip.Requested):
+            other = (None if self._bridged is None else self._bridged.sip) if callee is None else self.leg
+            pass_on(
+                event.request,
+                other,
+                self._key_told if callee is None else None,
+                transfers=self._services.transfers,
+                log=self.log,
+            )
+            return
         side = self._side(callee)
         if side is not None:
             self._reoffers.happened(side, event)
@@ -409,13 +434,13 @@ class Call:
                 self._count_rejection(action.status)
                 self.leg.reject(action.status, action.reason)
             case do.HangUpCaller():
-                self.leg.hang_up()
+                self.leg.hang_up(cause=self._cause)
             case do.DialCallee():
                 self._dial(action)
             case do.HangUpCallee():
                 callee = self._callees.get(action.leg)
                 if callee is not None and callee.sip is not None:
-                    callee.sip.hang_up()
+                    callee.sip.hang_up(cause=self._cause)
             case do.BridgeAudio():
                 self._connect(self._callees[action.leg])
             case do.Ringback():
@@ -476,6 +501,7 @@ class Call:
 
     def _dial(self, action: do.DialCallee) -> None:
         """Begin a second leg; whatever prevents it comes back as its end, so that the flow decides."""
+        self._cause = ""
         try:
             targets = addresses.targets(action.connect, self._services.trunks, self._services.up)
         except ForkproxyError as error:
@@ -526,6 +552,9 @@ class Call:
                 patience=target.via.patience if target.via else None,
                 username=target.username,
                 password=target.password,
+                headers=chosen(self.leg.headers, self._services.pass_headers)
+                if self._services.pass_headers
+                else (),
                 max_forwards=max(self.leg.max_forwards - 1, 0),
                 on_event=lambda _leg, event: self._on_callee(key, event),
             )

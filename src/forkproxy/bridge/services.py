@@ -69,6 +69,10 @@ class Services:
     """Whether callers' audio is encrypted, and that of callees whose trunk says nothing."""
     abilities: Abilities = field(default_factory=Abilities)
     """What can be done with audio: codecs, SRTP."""
+    pass_headers: tuple[str, ...] = ()
+    """Headers of a caller's INVITE that callees get, too; ``*`` for any characters."""
+    transfers: bool = False
+    """Whether REFER and NOTIFY pass from one party to the other."""
     inactivity: float | None = None
     """Seconds without audio from a phone after which its call is hung up; None: never."""
     take: Callable[[str], Callable[[], None] | None] = lambda _trunk: _nothing

@@ -71,6 +71,10 @@ class SipConfig(Section):
     """Whom to ask for names instead of the system's: addresses, with a port if that is not 53."""
     drain: Annotated[float, Field(ge=0, le=86_400)] = 30
     """Seconds that running calls may go on after SIGTERM before they are hung up."""
+    pass_headers: tuple[Annotated[str, PlainValidator(values.header_pattern)], ...] = ()
+    """Headers of a caller's INVITE that callees get, too: names, ``*`` for any characters."""
+    refer: Literal["refuse", "pass"] = "refuse"
+    """What becomes of REFER: ``refuse`` (405), or ``pass``: it goes to the other party, which acts on it."""
 
     @property
     def advertised_host(self) -> str | None:

@@ -208,6 +208,13 @@ def rewrite_rule(value: object) -> Rule:
     return Rule.parse(text(value))
 
 
+def header_pattern(value: object) -> str:
+    """The name of a header, ``*`` in it standing for any characters."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9.!%*_+`'~-]{2,128}", value, re.ASCII):
+        raise ValueError("must be the name of a header, such as P-Asserted-Identity or X-*")
+    return value
+
+
 def number_pattern(value: object) -> str:
     """Dialled numbers: as dialled, ``*`` stands for any characters."""
     pattern = text(value)

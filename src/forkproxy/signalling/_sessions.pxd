@@ -14,7 +14,19 @@ cdef enum:
     REANSWERED
     REFUSED
     WITHDRAWN
+    REQUESTED
+    RESPONDED
     ENDED
+
+cdef class Session
+
+cdef class Request:
+    cdef Session session  # None once it is answered, or cannot be any more
+    cdef pjsip_transaction *tsx
+    cdef pjsip_tx_data *response
+    cdef readonly str method
+    cdef readonly bytes message
+    cdef void drop(self) noexcept
 
 cdef class Session:
     cdef pjsip_inv_session *inv  # null once it is over
@@ -26,6 +38,10 @@ cdef class Session:
     cdef bint asking  # one of ours waits for the peer's
     cdef bint bargained  # our 200 had an offer, which the ACK answers
     cdef bint unacknowledged  # nobody acknowledged our 200 to a re-INVITE
+    cdef list requests  # those of the peer within the dialog that wait for an answer
+    cdef dict sent  # our requests within the dialog: their transactions -> (method, token)
+    cdef tuple sending  # the same of the one that has no transaction yet
+    cdef public bytes farewell  # the BYE or CANCEL that the peer sent
     cdef bytes asked_sdp  # what it offers; None: it wants our offer
     cdef bytes standing  # local_sdp as it was before our offer
     cdef int answered
@@ -47,6 +63,9 @@ cdef class Session:
     cdef int send(self, pjsip_tx_data *tdata) except -1
     cdef bint can_reanswer(self) noexcept
     cdef void unask(self) noexcept
+    cdef void begun_request(self, pjsip_transaction *tsx) noexcept
+    cdef void answered_request(self, pjsip_transaction *tsx, pjsip_rx_data *rdata) noexcept
+    cdef bint requested(self, pjsip_rx_data *rdata) except -1
     cdef void drop_offer(self) noexcept
     cdef void attach(self, pjsip_inv_session *inv, Agent agent, object home)
     cdef void detach(self)

@@ -13,9 +13,26 @@ EVENT_REOFFERED: Final[int]
 EVENT_REANSWERED: Final[int]
 EVENT_REFUSED: Final[int]
 EVENT_WITHDRAWN: Final[int]
+EVENT_REQUESTED: Final[int]
+EVENT_RESPONDED: Final[int]
 EVENT_ENDED: Final[int]
 
 Event = tuple[Session | Dialog, int, int, str, Any]
+
+@final
+class Request:
+    """A request of the peer's within the dialog, which somebody else answers."""
+
+    method: str
+    message: bytes
+    def respond(
+        self,
+        status: int,
+        reason: bytes | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        kind: str = "",
+        body: bytes = b"",
+    ) -> None: ...
 
 @final
 class Session:
@@ -39,6 +56,7 @@ class Session:
     local_host: bytes
     local_port: int
     message: bytes
+    farewell: bytes | None
     transport: str
     @property
     def over(self) -> bool: ...
@@ -56,6 +74,14 @@ class Session:
     def reoffer(self, sdp: bytes) -> bool: ...
     def withdraw_reoffer(self) -> None: ...
     def give_up(self) -> bool: ...
+    def request(
+        self,
+        name: bytes,
+        token: Any,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        kind: str = "",
+        body: bytes = b"",
+    ) -> bool: ...
     def terminate(self, status: int) -> None: ...
     def settle(self) -> None: ...
 

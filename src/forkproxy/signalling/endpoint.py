@@ -23,12 +23,14 @@ from forkproxy.signalling.events import (
     Reoffered,
     ReofferFailed,
     ReofferWithdrawn,
+    Requested,
 )
 from forkproxy.signalling.health import Health
 from forkproxy.signalling.intake import Intake, TraceMessage
 from forkproxy.signalling.legs import IncomingLeg, Leg, Listener, OutgoingLeg
 from forkproxy.signalling.listeners import AnyListener, DatagramListener, StreamListener, parse_listen
 from forkproxy.signalling.locate import Destination, transport_of
+from forkproxy.signalling.midcall import PeerRequest, PeerResponse, content
 from forkproxy.signalling.own import OwnAddresses
 from forkproxy.signalling.requests import Reply, headers_of
 from forkproxy.signalling.resolver import Resolver
@@ -43,9 +45,10 @@ CLOSING = 2.0
 """Seconds that close() waits for the answers to its own BYEs and CANCELs."""
 COUNTED = (
     "calls_in", "calls_out", "refused", "refused_draining", "unacceptable", "merged", "too_many_hops",
-    "refreshed", "reoffers", "updated", "reoffers_refused", "options", "methods_refused", "unmatched",
-    "stray_requests", "stray_responses", "malformed_syntax", "malformed_header", "malformed_length",
-    "malformed_oversize", "malformed_empty", "malformed_sdp", "mended", "keepalives", "send_errors",
+    "refreshed", "reoffers", "updated", "reoffers_refused", "options", "requests_passed", "methods_refused",
+    "unmatched", "stray_requests", "stray_responses", "malformed_syntax", "malformed_header",
+    "malformed_length", "malformed_oversize", "malformed_empty", "malformed_sdp", "mended",
+    "keepalives", "send_errors",
     "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
     "failed_over", "registrations_failed",
 )  # fmt: skip
@@ -369,6 +372,12 @@ class SipEndpoint:
             leg.happened(ReofferFailed(status, reason))
         elif kind == _sessions.EVENT_WITHDRAWN:
             leg.happened(ReofferWithdrawn())
+        elif kind == _sessions.EVENT_REQUESTED:
+            self._counts["requests_passed"] += 1
+            leg.happened(Requested(PeerRequest(detail)))
+        elif kind == _sessions.EVENT_RESPONDED:
+            on_answer, message = detail
+            on_answer(PeerResponse(status, reason, content(message or b"")))
         else:
             self._forget(leg)
             leg.happened(Ended(status, reason, detail))

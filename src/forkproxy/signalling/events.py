@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from forkproxy.signalling.midcall import PeerRequest
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -65,6 +67,13 @@ class ReofferWithdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """The peer sent INFO, MESSAGE, REFER or NOTIFY within the call: `request.respond` is due."""
+
+    request: PeerRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The leg is over. Exactly once, and the last event."""
 
@@ -75,4 +84,14 @@ class Ended:
     """Who or what ended it: the peer, one of the leg's own methods, a SIP timer, or the network."""
 
 
-LegEvent = Progress | Answered | Confirmed | Reoffered | Reanswered | ReofferFailed | ReofferWithdrawn | Ended
+LegEvent = (
+    Progress
+    | Answered
+    | Confirmed
+    | Reoffered
+    | Reanswered
+    | ReofferFailed
+    | ReofferWithdrawn
+    | Requested
+    | Ended
+)

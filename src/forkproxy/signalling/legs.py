@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from forkproxy.model import Address
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling import uris
 from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
+from forkproxy.signalling.midcall import PeerResponse, content
 
 if TYPE_CHECKING:
     from forkproxy.signalling._sessions import Session
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Listener = Callable[["Leg", LegEvent], None]
+
+
+def chosen_reason(cause: str) -> list[tuple[str, str]]:
+    """A Reason header, as far as it can be sent."""
+    try:
+        uris.header("Reason", cause)
+    except SignallingError:
+        return []
+    return [("Reason", cause)] if cause else []
 
 
 class Leg:
@@ -52,15 +61,44 @@ class Leg:
         """Whether `Ended` has happened."""
         return self.state == "ended"
 
-    def hang_up(self, status: int | None = None, reason: str = "") -> None:
+    def hang_up(self, status: int | None = None, reason: str = "", cause: str = "") -> None:
         """End the leg, whatever its state: a final response, CANCEL or BYE. Idempotent.
 
         Args:
             status: the final response to an unanswered incoming call (603 by default); on a BYE it goes into
                 a Reason header, when there is a `reason`.
             reason: the reason phrase, or the text of the Reason header.
+            cause: a Reason header to be sent, the other party's.
         """
-        self._end(status, reason)
+        self._end(status, reason, chosen_reason(cause))
+
+    @property
+    def cause(self) -> str:
+        """The Reason header (RFC 3326) of the peer's BYE or CANCEL; "" if there was none."""
+        farewell = None if self._session is None else self._session.farewell
+        return "" if farewell is None else content(farewell).get("reason")
+
+    def request(
+        self,
+        method: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        content_type: str = "",
+        body: bytes = b"",
+        on_answer: Callable[[PeerResponse], None],
+    ) -> bool:
+        """Send a request within the call. `on_answer` is called once, unless the call ends before.
+
+        False: the call is not up.
+
+        Raises:
+            SignallingError: a header cannot be sent, or PJSIP refused.
+        """
+        if self._session is None or not self.established:
+            return False
+        begun = self._session.request(method.encode(), on_answer, uris.headers(headers), content_type, body)
+        self._endpoint.soon()
+        return begun
 
     # Changing what was agreed on
 
@@ -204,10 +242,7 @@ class IncomingLeg(Leg):
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Every header of the INVITE, in order, unfolded; octets that are not UTF-8 as U+FFFD."""
         assert self._session is not None
-        head = self._session.message.partition(b"\r\n\r\n")[0]
-        text = re.sub(r"\r\n[ \t]+", " ", head.decode("utf-8", "replace").lstrip("\r\n"))
-        pairs = (line.partition(":") for line in text.split("\r\n")[1:])
-        return tuple((name.strip(), value.strip()) for name, colon, value in pairs if colon)
+        return content(self._session.message).headers
 
     def ring(self, status: int = 180, reason: str = "", sdp: bytes | None = None) -> None:
         """Send a provisional response; `sdp` (in a 183) begins early media, and is our answer for good.
@@ -260,12 +295,12 @@ class OutgoingLeg(Leg):
         """Whether we have hung up; then nothing more is tried."""
         self.attempts: Attempts | None = None
 
-    def hang_up(self, status: int | None = None, reason: str = "") -> None:
+    def hang_up(self, status: int | None = None, reason: str = "", cause: str = "") -> None:
         again, self.given_up = self.given_up, True
         if self._session is None and not self.ended and not again:
             self._endpoint.abandon(self)  # its name is being looked up, or it has just been refused
             return
-        super().hang_up(status, reason)
+        super().hang_up(status, reason, cause)
 
     def dialled(self, session: Session, destination: Destination) -> None:
         """An INVITE is on its way; not for others."""
