@@ -7,6 +7,7 @@ from media.address cimport Address, address_write
 from media.clock cimport ClockFigures, clock_pause, figures_add
 from media.copy cimport Copy, CopyFigures, copy_end, copy_frame
 from media.histogram cimport Histogram, histogram_add
+from media.keys cimport leg_let_go
 from media.leg cimport (
     COUNTS,
     MAX_HOSTS,
@@ -56,6 +57,8 @@ cdef struct Remote:
     uint8_t codecs[128]
     uint8_t play_type
     uint8_t play_codec
+    uint8_t event_type
+    uint8_t event_codec
     int32_t packet_ms
 
 cdef struct Snapshot:
@@ -164,6 +167,8 @@ cdef inline void leg_set_remote(Worker *worker, Leg *leg, const Remote *remote) 
     leg_hold(leg, OUTBOUND, not leg.receives, now)
     leg.play_type = remote.play_type
     leg.play_codec = remote.play_codec
+    leg.event_type = remote.event_type
+    leg.event_codec = remote.event_codec
     leg.packet_ms = remote.packet_ms
     leg_signal(leg, &leg.rtp, &remote.rtp)
     leg_signal(leg, &leg.rtcp, &remote.rtcp)
@@ -241,6 +246,7 @@ cdef inline void leg_stop_playing(Worker *worker, Leg *leg, const Playback *play
     """Done or not, the relay thread does not know `playback` any more afterwards."""
     worker_lock(worker)
     if leg.playing == playback:
+        leg_let_go(leg, monotonic_ns())
         worker_unplay(worker, leg)
         leg.playing = NULL
     worker_unlock(worker)

@@ -105,6 +105,11 @@ cdef struct Port:
 
 cdef struct Playback:
     const uint8_t *audio     # mu-law
+    const uint8_t *keys      # what is sent instead, see keys.pxd, `audio` having their tones; else NULL
+    int32_t step             # packet times into the key at `position`
+    uint32_t began           # the key's timestamp
+    bint told                # it is sent as an event
+    bint pausing             # what the other leg sends is heard
     int64_t length
     int64_t position
     uint32_t loops           # still to begin, the one that plays included; 0: endless
@@ -152,6 +157,8 @@ cdef struct Leg:
     uint8_t route_codec[128]  # Codec that it must have there
     uint8_t play_type        # what prompts are sent as,
     uint8_t play_codec
+    uint8_t event_type       # what keys are sent as; NO_ROUTE: as tones
+    uint8_t event_codec
     int32_t packet_ms        # and how much of them in one packet
     Coder *coder             # for codecs that remember; NULL: none has been negotiated
     uint8_t in_scale         # units of the phone's RTP clock in 125 us,

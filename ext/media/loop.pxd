@@ -10,6 +10,7 @@ from media.events cimport events_notify
 from media.fetch cimport AHEAD, fetch_leg, fetch_peer
 from media.frames cimport pair_cut
 from media.histogram cimport histogram_note
+from media.keys cimport leg_press
 from media.leg cimport MALFORMED, MALFORMED_RTCP, PACKETS_OUT, UNKNOWN_SOURCE, Leg, Tapped, leg_watch
 from media.linux cimport (
     CLOCK_REALTIME,
@@ -243,7 +244,7 @@ cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
     leg = worker.playing
     while leg != NULL:
         following = leg.play_next
-        if leg_play(leg, now):
+        if leg_press(leg, now) if leg.playing.keys != NULL else leg_play(leg, now):
             worker_unplay(worker, leg)
             store_release(&leg.playing.done, 1)
             leg.playing = NULL

@@ -260,6 +260,11 @@ cdef inline void event_rescale(
         write16(payload + 2, <uint16_t>min(duration, 0xFFFF))
 
 
+cdef inline bint leg_plays(const Leg *leg) noexcept nogil:
+    """Whether something is played to the phone, in place of what would pass to it."""
+    return leg.playing != NULL and not leg.playing.pausing
+
+
 cdef inline bint leg_mixes(const Leg *leg) noexcept nogil:
     """Whether speech is added to what passes to the phone."""
     return leg.speech != NULL and leg.speech.mixes
@@ -286,7 +291,7 @@ cdef inline void leg_forward(
     if not peer.receives:
         leg.counts[HELD] += 1
         return
-    if peer.playing != NULL or speech_replaces(peer.speech):
+    if leg_plays(peer) or speech_replaces(peer.speech):
         leg.counts[REPLACED] += 1
         return
     if not sending_next(

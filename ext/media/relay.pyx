@@ -66,6 +66,7 @@ from media.copy cimport MIXED, MOST_CNAME, Copy, CopyFigures, copy_free, copy_op
 from media.events cimport Event, events_take
 from media.g711 cimport g711_fill_tables
 from media.histogram cimport BOUNDS, Histogram, histogram_add, histogram_bounds
+from media.keys cimport PAUSE, TONE
 from media.leg cimport COUNTS, MAX_HOSTS, Leg, Playback, Tapped, leg_place, tapped_free, tapped_new
 from media.linux cimport (
     EFD_CLOEXEC,
@@ -439,8 +440,10 @@ cdef class RelayLeg:
     def set_remote(
         self, bytes rtp_host, uint16_t rtp_port, bytes rtcp_host, uint16_t rtcp_port, bytes hosts,
         bint sends, bint receives, bytes codecs, uint8_t play_type, uint8_t play_codec, int packet_ms,
+        uint8_t event_type, uint8_t event_codec,
     ):
-        """Hosts are 16 octets each (IPv4 mapped); `codecs` is 128 octets, the Codec of each payload type."""
+        """Hosts are 16 octets each (IPv4 mapped); `codecs` is 128 octets, the Codec of each payload type.
+        Keys are sent as `event_type`; 255: as tones."""
         cdef Remote remote
         cdef const uint8_t *octets = hosts
         cdef int i
@@ -461,6 +464,7 @@ cdef class RelayLeg:
         remote.play_type = play_type
         remote.play_codec = play_codec
         remote.packet_ms = packet_ms
+        remote.event_type, remote.event_codec = event_type, event_codec
         if G722 in codecs and not codecs_have_g722():
             raise OSError("PJSIP's library has no G.722")
         if c.coder == NULL and any([codec_remembers(codec) for codec in codecs]):
@@ -603,24 +607,34 @@ cdef class RelayLeg:
 
 
 cdef class RelayPlayback:
-    """mu-law audio on its way to a leg."""
+    """mu-law audio on its way to a leg, or keys."""
 
     cdef Playback c
     cdef RelayLeg leg
     cdef bytes audio
+    cdef bytes keys
     cdef object on_done
 
-    def __cinit__(self, RelayLeg leg, bytes audio, uint32_t loops, on_done):
-        """Starts at once, in place of what the leg was playing. `loops` 0: until stopped."""
+    def __cinit__(self, RelayLeg leg, bytes audio, uint32_t loops, on_done, bytes keys=b""):
+        """Starts at once, in place of what the leg was playing. `loops` 0: until stopped.
+
+        `keys`: octets of 0 to 15, or 255 for a pause; `audio` then has the 16 keys' tones, 960 samples each.
+        """
         cdef Leg *c = leg.opened()
         if not audio:
             raise ValueError("there is nothing to play")
+        if keys and (len(audio) != 16 * TONE or any([key > 15 and key != PAUSE for key in keys])):
+            raise ValueError("no such keys")
         if leg.playback is not None:
             leg.playback.leave()
         self.audio = audio
         self.on_done = on_done
         self.c.audio = audio
         self.c.length = len(audio)
+        if keys:
+            self.keys = keys
+            self.c.keys = keys
+            self.c.length = len(keys)
         self.c.loops = loops
         self.c.due = monotonic_ns()
         self.leg = leg

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -257,6 +258,22 @@ def test_a_prompt_answers_the_caller_and_the_ringing_tone_follows() -> None:
     ]
     assert machine.handle(ev.CalleeAnswered(1), 3.0) == [do.BridgeAudio(1)]
     assert script.heard == [fe.PlayEnded(None)]
+
+
+def test_keys_for_the_caller_are_a_prompt_and_those_for_the_callee_follow_its_answer() -> None:
+    connect = replace(CONNECT, send_digits="w42")
+    machine, script = call(fa.SendDigits("press", "1#"), connect)
+    assert machine.start(0.0) == [do.AnswerCaller(), do.SendDigits("1#", prompt=1)]
+    assert machine.handle(ev.PlayFinished(1, None), 0.4) == [do.DialCallee(1, connect)]
+    assert machine.handle(ev.CalleeAnswered(1), 3.0) == [do.BridgeAudio(1), do.SendDigits("w42", leg=1)]
+    assert script.heard == [fe.PlayEnded(None)]
+    assert "42" not in repr(do.SendDigits("w42", leg=1))
+
+
+def test_a_recorded_call_is_sent_no_keys() -> None:
+    machine, script = call(fa.SendDigits("press", "1#"), recorded=True)
+    machine.start(0.0)
+    assert script.heard == [fe.PlayEnded("a recorded call cannot be sent keys")]
 
 
 def keys(machine: CallMachine, pressed: str, now: float) -> list[Any]:

@@ -21,6 +21,7 @@ from forkproxy.flow.actions import (
     Gather,
     HangUp,
     Play,
+    SendDigits,
     StartStream,
     StopStream,
     Warn,
@@ -325,6 +326,7 @@ OUTCOME: dict[type[Action], FlowEvent] = {
     Connect: ConnectEnded("completed", "CA2", 3),
     ConnectStream: StreamEnded("MZ1", None, "ended", 3),
     Play: PlayEnded(None),
+    SendDigits: PlayEnded(None),
     Gather: GatherEnded("1"),
 }
 

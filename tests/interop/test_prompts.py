@@ -109,6 +109,31 @@ async def test_a_prompt_then_a_named_connector_then_the_callee(tmp_path: Path) -
         assert decode_ulaw(b"".join(said[name])).tobytes() in frames
 
 
+async def test_a_flow_presses_keys_for_the_caller_and_an_extension_for_the_callee(tmp_path: Path) -> None:
+    async with Phone("alice") as alice, Phone("bob") as bob:
+        call_bob = connect(bob.uri)
+        call_bob["properties"]["send_digits"] = "w42#"
+        press = state("press", "say-play", {"digits": "1D"}, ("audioComplete", "connect"))
+        async with Proxy(tmp_path / "proxy", flow("press", press, call_bob)) as proxy:
+            call = await alice.call(f"sip:bob@{proxy.udp[0]}:{proxy.udp[1]}", proxy.udp)
+            await call.answered()
+            taken = await asyncio.wait_for(bob.incoming.get(), 10)
+            await taken.accept()
+            heard = {"alice": call.rtp, "bob": taken.rtp}
+
+            def keys(who: str) -> str:
+                rtp = heard[who]
+                assert rtp is not None
+                events = {p.timestamp: p.payload[0] for p in rtp.received if p.payload_type == 101}
+                return "".join("0123456789*#ABCD"[events[at]] for at in sorted(events))
+
+            await until(lambda: keys("alice") == "1D" and keys("bob") == "42#")
+            await call.hang_up()
+            await taken.request("BYE")
+            await proxy.idle()
+            assert "42#" not in proxy.log
+
+
 async def test_a_prompt_that_cannot_be_played_is_reported_and_the_flow_goes_on(tmp_path: Path) -> None:
     async with Phone("alice") as alice, Phone("bob") as bob:
         definition = flow(

@@ -3,7 +3,7 @@ comes back as an event."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from forkproxy.flow.actions import Connect
 from forkproxy.model import StreamSpec
@@ -91,6 +91,15 @@ class PlayPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Press keys for the caller, as a prompt; PlayFinished follows. Or for a callee: nothing follows."""
+
+    digits: str = field(repr=False)  # may be a PIN: not for logs
+    prompt: int = 0
+    leg: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StopPrompt:
     """Play the prompt no further; PlayFinished need not follow."""
 
@@ -126,6 +135,7 @@ CallAction = (
     | OpenStream
     | CloseStream
     | PlayPrompt
+    | SendDigits
     | StopPrompt
     | Report
     | Finish

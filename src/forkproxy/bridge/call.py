@@ -451,6 +451,8 @@ class Call:
                 self.forks.close(action.stream, action.reason)
             case do.PlayPrompt():
                 self._prompt = self._loop.create_task(self._play(action))
+            case do.SendDigits():
+                self._send_digits(action)
             case do.StopPrompt():
                 self._stop_prompt()
             case do.Report():
@@ -630,6 +632,22 @@ class Call:
             error = f"{type(caught).__name__}: {caught}"
         self._prompt_playback = None
         self._post(ev.PlayFinished(action.prompt, error))
+
+    def _send_digits(self, action: do.SendDigits) -> None:
+        """Press keys; a caller's are a prompt like any other, a callee's go their way by themselves."""
+        finished = ev.PlayFinished(action.prompt, None)
+        try:
+            if action.leg is not None:
+                self._callees[action.leg].media.send_digits(action.digits)
+                return
+            self._prompt_playback = self._media.send_digits(
+                action.digits, on_done=lambda: self._handle(finished)
+            )
+        except MediaError as error:
+            if action.leg is not None:
+                self.log.warning("the callee is sent no keys: %s", error)
+            else:
+                self._post(ev.PlayFinished(action.prompt, str(error)))
 
     def _stop_prompt(self) -> None:
         """Play no more: `_play` ends here and tells nothing, since `on_done` is not called after a stop."""

@@ -137,6 +137,7 @@ class CallMachine:
         self._prompting = False
         self._gather: flow_actions.Gather | None = None
         self._digits = ""
+        self._callee_digits = ""
         self._ringback = False
         self._early = False
         self._answered_at = 0.0
@@ -257,6 +258,8 @@ class CallMachine:
                     result = self._connect(action, now)
                 case flow_actions.Play():
                     result = self._play(action)
+                case flow_actions.SendDigits():
+                    result = self._send_digits(action)
                 case flow_actions.Gather():
                     result = self._ask(action, now)
                 case flow_actions.HangUp() if self._recorded and self.streams and not self._caller_leaving:
@@ -321,6 +324,7 @@ class CallMachine:
             return None
         self._leg, self._leg_sid = self._next_key(), self._new_sid("CA")
         self.callee, self._early, self._time_limit = Callee.DIALLING, False, action.time_limit
+        self._callee_digits = action.send_digits
         self.waiting, self._deadline = Wait.CONNECT, now + action.timeout
         self._out.append(do.DialCallee(self._leg, action))
         return None
@@ -333,6 +337,17 @@ class CallMachine:
         self._answer_caller()
         self.waiting = Wait.PLAY
         self._play_prompt(action.url, action.loop)
+        return None
+
+    def _send_digits(self, action: flow_actions.SendDigits) -> flow_events.FlowEvent | None:
+        if self._caller_leaving:
+            return flow_events.PlayEnded("the call is over")
+        if self._recorded:
+            return flow_events.PlayEnded("a recorded call cannot be sent keys")
+        self._answer_caller()
+        self.waiting = Wait.PLAY
+        self._prompt, self._prompting = self._prompt + 1, True
+        self._out.append(do.SendDigits(action.digits, self._prompt))
         return None
 
     def _ask(self, action: flow_actions.Gather, now: float) -> flow_events.FlowEvent | None:
@@ -440,6 +455,8 @@ class CallMachine:
         self.callee, self._answered_at = Callee.UP, now
         self._deadline = now + self._time_limit if self._time_limit else None
         self._out.append(do.BridgeAudio(self._leg))
+        if self._callee_digits:
+            self._out.append(do.SendDigits(self._callee_digits, leg=self._leg))
         self._answer_caller()
 
     def _callee_ended(self, event: ev.CalleeEnded, now: float) -> None:

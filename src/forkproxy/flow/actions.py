@@ -1,14 +1,14 @@
 """What a running flow asks for.
 
 `Execution.start` and `Execution.handle` return a list of these. At most one of `StartStream`, `StopStream`,
-`Connect`, `ConnectStream`, `Play` and `Gather` is in it, as the last: the flow waits until it is told the
-outcome by the event named at the action. `Warn` may stand before. `HangUp` is the very last action of every
-execution.
+`Connect`, `ConnectStream`, `Play`, `SendDigits` and `Gather` is in it, as the last: the flow waits until it
+is told the outcome by the event named at the action. `Warn` may stand before. `HangUp` is the very last
+action of every execution.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from forkproxy.model import StreamSpec
@@ -61,6 +61,8 @@ class Connect:
     time_limit: int | None
     """Seconds that the connected call may last; None: no limit of the flow's."""
     record: bool
+    send_digits: str = field(default="", repr=False)  # may be a PIN: not for logs
+    """Keys that are pressed for the callee once it has answered, as of `SendDigits`."""
 
     def __repr__(self) -> str:  # the password must not reach a log by accident
         return f"Connect(widget={self.widget!r}, noun={self.noun!r}, to={self.to!r})"
@@ -75,6 +77,15 @@ class Play:
     """``http://``, ``https://`` or ``file://``; paths in a flow file are resolved already."""
     loop: int
     """How many times, 1 to 99."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Press keys for the caller's far end to hear. Answered by `PlayEnded`."""
+
+    widget: str
+    digits: str = field(repr=False)  # may be a PIN: not for logs
+    """``0123456789*#ABCD``, ``w`` for half a second's pause and ``W`` for one of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,5 +123,5 @@ class Warn:
     widget: str
 
 
-Action = StartStream | StopStream | Connect | ConnectStream | Play | Gather | HangUp | Warn
-WaitingAction = StartStream | StopStream | Connect | ConnectStream | Play | Gather
+Action = StartStream | StopStream | Connect | ConnectStream | Play | SendDigits | Gather | HangUp | Warn
+WaitingAction = StartStream | StopStream | Connect | ConnectStream | Play | SendDigits | Gather

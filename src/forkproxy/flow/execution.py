@@ -23,6 +23,7 @@ from forkproxy.flow.actions import (
     Gather,
     HangUp,
     Play,
+    SendDigits,
     StartStream,
     WaitingAction,
     Warn,
@@ -158,7 +159,7 @@ class Execution:
             case Connect():
                 step.warn(None, "nobody is dialled: the caller has hung up")
                 failure = ConnectEnded("failed", "", 0)
-            case Play():
+            case Play() | SendDigits():
                 failure = PlayEnded("nothing is played: the caller has hung up")
             case Gather():
                 step.warn(None, "no keys are gathered: the caller has hung up")

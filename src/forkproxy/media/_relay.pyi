@@ -47,6 +47,8 @@ class RelayLeg:
         play_type: int,
         play_codec: int,
         packet_ms: int,
+        event_type: int,
+        event_codec: int,
     ) -> None: ...
     def set_srtp(self, opens: RelaySrtp | None, seals: RelaySrtp | None) -> None: ...
     def set_route(self, types: bytes, codecs: bytes) -> None: ...
@@ -61,7 +63,12 @@ class RelayLeg:
 
 class RelayPlayback:
     def __init__(
-        self, leg: RelayLeg, audio: bytes, loops: int, on_done: Callable[[], None] | None
+        self,
+        leg: RelayLeg,
+        audio: bytes,
+        loops: int,
+        on_done: Callable[[], None] | None,
+        keys: bytes = b"",
     ) -> None: ...
     def stop(self) -> None: ...
     @property

@@ -11,6 +11,7 @@ from forkproxy.errors import MediaError
 from forkproxy.media._relay import RelayLeg, RelayPlayback, RelayTap
 from forkproxy.media.codecs import AUDIO, CODECS, EVENTS, packet_ms
 from forkproxy.media.copies import MediaCopy, open_copy
+from forkproxy.media.dialling import DIGITS, key_numbers, tones
 from forkproxy.media.figures import LegFigures, MaskReport, TapFigures
 from forkproxy.media.speaker import BUFFER_SECONDS, Speaker, SpeakMode
 from forkproxy.media.srtp import SrtpKeys, SrtpSessions, srtp_sessions
@@ -41,8 +42,6 @@ class Playback:
         return self._core.playing
 
 
-DIGITS = "0123456789*#ABCD"
-"""The keys by their number in RFC 4733 (section 3.2); 16, the flash of the hook, is told as ``!``."""
 _DTMF = 1
 
 
@@ -186,6 +185,7 @@ class MediaLeg:
             play_type,
             types[play_type],
             packet_ms(play_name, ptime),
+            *_events(codecs, play_name),
         )
         self._route()
 
@@ -256,6 +256,27 @@ class MediaLeg:
         if not any(name in AUDIO for name in self._codecs.values()):
             raise MediaError("nothing can be played before a codec has been negotiated")
         return Playback(RelayPlayback(self._core, bytes(audio), loops, on_done))
+
+    def send_digits(self, digits: str, *, on_done: Callable[[], None] | None = None) -> Playback:
+        """Press keys for the phone's far end, in place of what the other leg sends and of what was played.
+
+        They are telephone events (RFC 4733, 100 ms each with 80 ms between them) where the phone has agreed
+        on such, and tones in the audio where it has not.
+
+        Args:
+            digits: one of `DIGITS` for each key, ``w`` for a pause of half a second, ``W`` for one of a
+                second; in a pause, what the other leg sends is heard.
+            on_done: as of `play`.
+
+        Raises:
+            MediaError: there is no key, or one that does not exist, no codec has been negotiated, or the leg
+                is closed.
+        """
+        self._check_open()
+        keys = key_numbers(digits)
+        if not any(name in AUDIO for name in self._codecs.values()):
+            raise MediaError("no key can be sent before a codec has been negotiated")
+        return Playback(RelayPlayback(self._core, tones(), 1, on_done, keys))
 
     def speak(
         self,
@@ -449,3 +470,12 @@ def _routes(
             types[number] = candidates[0]
             codecs[number] = CODECS[theirs[candidates[0]]]
     return bytes(types), bytes(codecs)
+
+
+def _events(codecs: Mapping[int, str], audio: str) -> tuple[int, int]:
+    """The payload type and the Codec of telephone events, best with the clock of `audio`; 255: none."""
+    _, _, rate = audio.partition("/")
+    there = [(number, name) for number, name in codecs.items() if name in EVENTS]
+    wanted = f"TELEPHONE-EVENT/{rate}" if rate not in ("", "8000") else "TELEPHONE-EVENT"
+    found = next((each for each in there if each[1] == wanted), there[0] if there else None)
+    return (_NO_ROUTE, 0) if found is None else (found[0], CODECS[found[1]])

@@ -126,6 +126,13 @@ def test_who_is_dialled(execution_of: Callable[..., Execution], properties: str,
     assert connect(execution_of, properties, Who=" alice ").to == to
 
 
+def test_keys_for_the_callee(execution_of: Callable[..., Execution]) -> None:
+    properties = "noun: number, to: '1', send_digits: 'ww{{trigger.call.Extension}}#'"
+    action = connect(execution_of, properties, Extension="42")
+    assert action.send_digits == "ww42#"
+    assert "42" not in repr(action)
+
+
 def test_a_time_limit_that_comes_out_wrong(execution_of: Callable[..., Execution]) -> None:
     execution = execution_of(widget("noun: number, to: '1', time_limit: '{{trigger.call.To}}'"))
     warning, action = execution.start(NOW)

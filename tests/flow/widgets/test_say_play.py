@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from forkproxy.flow import Execution
-from forkproxy.flow.actions import HangUp, Play, Warn
+from forkproxy.flow.actions import HangUp, Play, SendDigits, Warn
 from forkproxy.flow.events import CallerHungUp, PlayEnded, StreamStopped
 from tests.flow.conftest import NOW
 
+DIGITS_WRONG = "must be 1 to 200 keys: 0 to 9, *, #, A to D, w for half a second's pause, W for a second's"
 Found = Callable[..., list[str]]
 
 
@@ -31,9 +32,11 @@ def widget(properties: str, after: str = "[{event: audioComplete}]") -> str:
             "play: 'http://a/b', digits: '1'",
             [
                 ": must have exactly one of 'say', 'play' and 'digits'; these are here: play, digits",
-                "/digits: is a property that forkproxy does not run yet: use 'play'",
             ],
         ),
+        ("digits: '1wW*#d'", []),
+        ("digits: '{{x}}'", []),
+        ("digits: '1,2'", [f"/digits: {DIGITS_WRONG}"]),
         ("say: hello", ["/say: is a property that forkproxy does not run yet: use 'play'"]),
         ("text: hello, play: here.wav", ["/text: is not a known property; did you mean 'say'?"]),
         (
@@ -101,6 +104,22 @@ def test_what_a_template_may_not_become(
     warning, end = execution_of(widget("play: '{{trigger.call.Sent}}'"), Sent=value).start(NOW)
     assert isinstance(warning, Warn)
     assert message in warning.message
+    assert isinstance(end, HangUp)
+
+
+def test_keys_are_pressed(execution_of: Callable[..., Execution]) -> None:
+    execution = execution_of(widget("digits: '{{trigger.call.Pin}}#', loop: 2"), Pin=" 12w3")
+    (action,) = execution.start(NOW)
+    assert action == SendDigits("first", "12w3#12w3#")
+    assert "12" not in repr(action), "a PIN does not reach a log"
+    assert execution.handle(PlayEnded(None), NOW) == [HangUp("the flow ended after 'first'")]
+
+
+@pytest.mark.parametrize("value", ["", "call me"])
+def test_keys_that_come_out_wrong(execution_of: Callable[..., Execution], value: str) -> None:
+    warning, end = execution_of(widget("digits: '{{trigger.call.Pin}}'"), Pin=value).start(NOW)
+    assert isinstance(warning, Warn)
+    assert warning.message == f"no keys are sent: 'digits' {DIGITS_WRONG}"
     assert isinstance(end, HangUp)
 
 

@@ -12,6 +12,7 @@ from forkproxy.flow.definition import Properties
 from forkproxy.flow.events import CallerHungUp, ConnectEnded, FlowEvent
 from forkproxy.flow.liquid import Template
 from forkproxy.flow.widgets.base import EMPTY, Goto, Site, Step, Widget
+from forkproxy.flow.widgets.digits import check_digits, digits
 from forkproxy.flow.widgets.limits import check_time_limit, time_limit
 
 _PUNCTUATION = re.compile(r"[\s().\-]")
@@ -32,6 +33,7 @@ class ConnectCallToProperties(Properties):
         "sip_uri": "sip_endpoint",
         "username": "sip_username",
         "password": "sip_password",
+        "sendDigits": "send_digits",
     }
 
     noun: Literal["number", "number-multi", "client", "conference", "sim", "sip"]
@@ -43,6 +45,7 @@ class ConnectCallToProperties(Properties):
     record: bool = False
     timeout: Annotated[int, Field(ge=1, le=600)] = 30
     time_limit: Template = EMPTY
+    send_digits: Template = EMPTY
 
 
 class ConnectCallTo(Widget[ConnectCallToProperties]):
@@ -63,6 +66,7 @@ class ConnectCallTo(Widget[ConnectCallToProperties]):
                 f"'{given.noun}' is a destination that forkproxy does not dial yet", "properties", "noun"
             )
         check_time_limit(site, given.time_limit)
+        check_digits(site, "send_digits", given.send_digits)
         if given.record:
             site.warning(
                 "is true, but forkproxy does not record calls: fork the stream", "properties", "record"
@@ -110,6 +114,7 @@ class ConnectCallTo(Widget[ConnectCallToProperties]):
             timeout=given.timeout,
             time_limit=time_limit(step, given.time_limit, "the call"),
             record=given.record,
+            send_digits=digits(step, "send_digits", given.send_digits),
         )
 
     def resume(self, step: Step, event: FlowEvent) -> Goto | None:

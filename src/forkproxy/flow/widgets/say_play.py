@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from forkproxy.flow.actions import Play
+from forkproxy.flow.actions import Play, SendDigits
 from forkproxy.flow.definition import Properties
 from forkproxy.flow.events import FlowEvent, PlayEnded
 from forkproxy.flow.liquid import Template
 from forkproxy.flow.widgets.base import EMPTY, Goto, Site, Step, Widget
+from forkproxy.flow.widgets.digits import check_digits, digits
 from forkproxy.flow.widgets.prompt import check_not_play, check_play, play_url
 
 
@@ -28,7 +29,7 @@ class SayPlayProperties(Properties):
 
 
 class SayPlay(Widget[SayPlayProperties]):
-    """Plays a WAV file and goes on when it has been heard."""
+    """Plays a WAV file or presses keys, and goes on when that has been heard."""
 
     type_name: ClassVar[str] = "say-play"
     events: ClassVar[tuple[str, ...]] = ("audioComplete",)
@@ -41,11 +42,15 @@ class SayPlay(Widget[SayPlayProperties]):
             found = f"; these are here: {', '.join(used)}" if used else ""
             site.error(f"must have exactly one of 'say', 'play' and 'digits'{found}", "properties")
         for name in used:
-            if name != "play":
+            if name == "say":
                 check_not_play(site, name)
         check_play(site, given.play)
+        check_digits(site, "digits", given.digits)
 
-    def run(self, step: Step) -> Goto | Play:
+    def run(self, step: Step) -> Goto | Play | SendDigits:
+        if self.properties.digits.source:
+            keys = digits(step, "digits", self.properties.digits, self.properties.loop)
+            return SendDigits(self.name, keys) if keys else self.follow("audioComplete")
         url = play_url(step, self.properties.play)
         if url is None:
             return self.follow("audioComplete")
