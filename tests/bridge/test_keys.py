@@ -18,7 +18,7 @@ def test_a_masked_call_keeps_its_keys_from_the_streams(masked: bool) -> None:
     flow: list[Any] = []
     forks = SimpleNamespace(press=lambda key, ms: streams.append((key, ms)))
     call = SimpleNamespace(_keys=2, masked=masked, forks=forks, _handle=flow.append)
-    Call._on_digit(cast(Call, call), Digit("5", 80.0))
+    Call._press(cast(Call, call), Digit("5", 80.0))
     assert call._keys == 3
     assert flow == [ev.KeyPressed("5")]
     assert "5" not in repr(flow)

@@ -59,14 +59,52 @@ request_route {{
 }}
 """
 
+_RELAY = """
+debug=-1
+log_stderror=yes
+fork=no
+children=1
+listen=udp:127.0.0.1:{port}
+loadmodule "sl.so"
+loadmodule "tm.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (has_totag()) {{
+        if (!loose_route()) {{ if (is_method("ACK")) {{ exit; }} sl_send_reply("404", "Not Here"); exit; }}
+        t_relay();
+        exit;
+    }}
+    if (is_method("CANCEL")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
+    record_route();
+    $ru = "{target}";
+    t_relay();
+}}
+"""
+
 
 class Kamailio:
     """An async context manager around one running kamailio."""
 
-    def __init__(self, folder: Path, *, password: str, algorithm: str = "SHA-256") -> None:
+    def __init__(
+        self, folder: Path, *, password: str = "", algorithm: str = "SHA-256", relay_to: str = ""
+    ) -> None:
+        """
+        Args:
+            password: of everybody who registers or calls.
+            relay_to: a SIP URI: it is a proxy in the way to there instead, record-routing, and asks nobody.
+        """
         self.folder = folder
         (self.port,) = free_ports(1)
-        self._text = _CONFIG.format(port=self.port, password=password, algorithm=algorithm)
+        if relay_to:
+            self._text = _RELAY.format(port=self.port, target=relay_to)
+        else:
+            self._text = _CONFIG.format(port=self.port, password=password, algorithm=algorithm)
 
     async def __aenter__(self) -> Kamailio:
         self.folder.mkdir(parents=True)

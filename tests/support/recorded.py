@@ -59,6 +59,7 @@ class RecordedCall:
             connectors={"Gridspace_1": self.connector},
             host=HOST,
             buffer=30.0,
+            max_tracks=None,
             counts=self.counts,
             endpoint=self.endpoint,
             watch=Mock(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from forkproxy.errors import SignallingError
-from forkproxy.media.leg import DIGITS
+from forkproxy.media.dialling import DIGITS
 from forkproxy.signalling import Leg, uris
 from forkproxy.signalling.midcall import Content, PeerRequest, PeerResponse, media_type
 
