@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from forkproxy import __version__, logs
+from forkproxy import __version__, developer, logs
 from forkproxy.errors import ConfigError, ForkproxyError, InputError, Problem
 
 log = logging.getLogger(__name__)
@@ -247,6 +247,10 @@ def trace(file: Path, full: bool) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         _fail(f"{file} {'cannot be read: ' if isinstance(error, OSError) else ''}{reason}")
     click.echo(ladder.draw(ladder.rungs(packets), whole=full), nl=False)
+
+
+for _command in (developer.consume, developer.record, developer.replay):
+    main.add_command(_command)
 
 
 def _keep_standard_descriptors() -> None:
