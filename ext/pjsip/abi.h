@@ -178,6 +178,12 @@ typedef struct pjsip_generic_int_hdr {
     int ivalue;
 } pjsip_generic_int_hdr;
 
+typedef struct pjsip_generic_array_hdr {
+    FP_HEADER(pjsip_generic_array_hdr);
+    unsigned count;
+    pj_str_t values[32];
+} pjsip_generic_array_hdr;
+
 typedef struct pjsip_cid_hdr {
     FP_HEADER(pjsip_cid_hdr);
     pj_str_t id;
@@ -402,7 +408,7 @@ struct pjsip_rx_data {
         pjsip_routing_hdr *route, *record_route;
         pjsip_ctype_hdr *ctype;
         pjsip_clen_hdr *clen;
-        void *require, *supported;
+        pjsip_generic_array_hdr *require, *supported;
         struct fp_rx_error_list { void *prev, *next; FP_SKIP(32); } parse_err; /* empty: no syntax error */
     } msg_info;
     void *mod_data[PJSIP_MODULES];
@@ -560,7 +566,12 @@ enum {
     PJSIP_INV_STATE_CONFIRMED,
     PJSIP_INV_STATE_DISCONNECTED,
 };
-enum { PJSIP_INV_SUPPORT_100REL = 1, PJSIP_INV_SUPPORT_TIMER = 2, PJSIP_INV_REQUIRE_100REL = 32 };
+enum {
+    PJSIP_INV_SUPPORT_100REL = 1,
+    PJSIP_INV_SUPPORT_TIMER = 2,
+    PJSIP_INV_REQUIRE_100REL = 32,
+    PJSIP_INV_ALWAYS_USE_TIMER = 128
+};
 
 typedef struct pjmedia_sdp_session pjmedia_sdp_session;
 typedef struct pjmedia_sdp_neg pjmedia_sdp_neg;
@@ -571,6 +582,19 @@ enum {
     PJMEDIA_SDP_NEG_STATE_WAIT_NEGO,
     PJMEDIA_SDP_NEG_STATE_DONE,
 };
+
+typedef struct pjsip_timer_setting {
+    unsigned min_se, sess_expires; /* seconds */
+} pjsip_timer_setting;
+
+/* How PJSIP's private struct pjsip_timer begins; start_timer() in sessions.pyx checks that it does. */
+typedef struct fp_session_timer {
+    int active;
+    pjsip_timer_setting setting;
+    int refresher;
+} fp_session_timer;
+
+enum { FP_REFRESHER_UNKNOWN, FP_REFRESHER_UAC, FP_REFRESHER_UAS };
 
 typedef struct pjsip_inv_session {
     FP_SKIP(32);
@@ -590,7 +614,9 @@ typedef struct pjsip_inv_session {
     FP_SKIP(8);
     pjsip_tx_data *last_answer, *last_ack;
     int last_ack_cseq;
-    FP_SKIP(272);
+    FP_SKIP(256);
+    fp_session_timer *timer;
+    FP_SKIP(8);
     pj_atomic_t *ref_cnt; /* null once the session is over */
     FP_SKIP(8);
 } pjsip_inv_session;
@@ -643,6 +669,8 @@ FP_SIZE(pjsip_hdr, 64);
 FP_SIZE(pjsip_generic_string_hdr, 80);
 FP_AT(pjsip_generic_string_hdr, hvalue, 64);
 FP_SIZE(pjsip_generic_int_hdr, 72);
+FP_SIZE(pjsip_generic_array_hdr, 584);
+FP_AT(pjsip_generic_array_hdr, count, 64); FP_AT(pjsip_generic_array_hdr, values, 72);
 FP_AT(pjsip_generic_int_hdr, ivalue, 64);
 FP_SIZE(pjsip_cid_hdr, 80);
 FP_AT(pjsip_cid_hdr, id, 64);
@@ -731,7 +759,8 @@ FP_SIZE(pjsip_inv_session, 480);
 FP_AT(pjsip_inv_session, pool, 32); FP_AT(pjsip_inv_session, state, 56); FP_AT(pjsip_inv_session, cause, 80);
 FP_AT(pjsip_inv_session, cause_text, 88); FP_AT(pjsip_inv_session, dlg, 120);
 FP_AT(pjsip_inv_session, invite_tsx, 152); FP_AT(pjsip_inv_session, last_answer, 168);
-FP_AT(pjsip_inv_session, ref_cnt, 464);
+FP_AT(pjsip_inv_session, timer, 448); FP_AT(pjsip_inv_session, ref_cnt, 464);
+FP_SIZE(pjsip_timer_setting, 8);
 FP_SIZE(pjsip_inv_on_rx_offer_cb_param, 16);
 FP_SIZE(pjsip_inv_callback, 80);
 FP_SIZE(pjsip_user_agent, 112);

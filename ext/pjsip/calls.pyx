@@ -7,13 +7,20 @@ from pjsip.pjsip cimport *
 from pjsip.text cimport borrow, equals, sip_uri, to_str, uri_text
 
 from forkproxy.signalling._pjsip cimport Calls, Engine
-from forkproxy.signalling._sessions cimport INVITE, Session, add_headers, kind_of, register, session_of
+from forkproxy.signalling._sessions cimport (
+    INVITE,
+    Session,
+    add_headers,
+    kind_of,
+    options_of,
+    register,
+    session_of,
+    start_timer,
+    turn_timer,
+)
 from forkproxy.signalling._transports cimport Agent, Transport, check, direct
 
 from forkproxy.signalling import _pjsip, _sessions
-
-cdef enum:
-    OPTIONS_OFFERED = PJSIP_INV_SUPPORT_100REL | PJSIP_INV_SUPPORT_TIMER
 
 KNOWN_METHODS = frozenset({"REGISTER", "INFO", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER"})
 
@@ -95,7 +102,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     cdef pjsip_dialog *dialog = NULL
     cdef pjsip_inv_session *inv = NULL
     cdef pjsip_tx_data *tdata = NULL
-    cdef unsigned int options = OPTIONS_OFFERED
+    cdef unsigned int options = options_of(agent)
     cdef pjsip_host_port sent_by
     cdef pj_str_t ours
     cdef bytes address
@@ -117,6 +124,10 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
         if tdata != NULL:
             pjsip_endpt_send_response2(the_engine.endpt, rdata, tdata, NULL, NULL)
         return 0
+    if agent.terms.reliable and the_engine.body != NULL and accepts(rdata, b"100rel"):
+        options |= PJSIP_INV_REQUIRE_100REL
+    if agent.terms.timers == "always":
+        options |= PJSIP_INV_ALWAYS_USE_TIMER
     address = contact(transport.type, host, port)
     ours = borrow(address)
     status = pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, &ours, &dialog)
@@ -152,6 +163,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     session.to_user = user_of(rdata.msg_info.msg.line.req.uri)
     session.max_forwards = rdata.msg_info.max_fwd.ivalue if rdata.msg_info.max_fwd != NULL else 70
     session.bind()
+    start_timer(inv, agent.terms, False)
     status = pjsip_inv_initial_answer(inv, rdata, 100, NULL, NULL, &tdata)
     if status != PJ_SUCCESS:  # the session timer is too short for us, for one
         agent.count("unacceptable")
@@ -163,10 +175,23 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
                 session.detach()
         agent.events[:] = [event for event in agent.events if event[0] is not session]
         return 0
+    turn_timer(inv, agent.terms, session.message, accepts(rdata, b"timer"))
     session.emit(INVITE, 0, "", session.remote_sdp)
     add_headers(tdata, ((b"Server", agent.product),))
     session.send(tdata)
     return 0
+
+
+cdef bint accepts(pjsip_rx_data *rdata, bytes tag):
+    """Whether the peer supports an extension."""
+    cdef pjsip_generic_array_hdr *found = rdata.msg_info.supported
+    cdef unsigned int i
+    if found == NULL:
+        return False
+    for i in range(found.count):
+        if equals(&found.values[i], tag, len(tag)):
+            return True
+    return False
 
 
 cdef class InviteCalls(Calls):
@@ -363,7 +388,7 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
         credentials.username, credentials.data = borrow(username), borrow(password or b"")
         credentials.data_type = PJSIP_CRED_DATA_PLAIN_PASSWD
         pjsip_auth_clt_set_credentials(&dialog.auth_sess, 1, &credentials)
-    status = pjsip_inv_create_uac(dialog, the_engine.placeholder, OPTIONS_OFFERED, &inv)
+    status = pjsip_inv_create_uac(dialog, the_engine.placeholder, options_of(agent), &inv)
     if status != PJ_SUCCESS:
         pjsip_dlg_terminate(dialog)
         check(status, "create a call")
@@ -374,7 +399,7 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
     session.call_id = to_str(&dialog.call_id.id)
     session.local_host, session.local_port = host, port
     session.transport = "udp" if isinstance(home, Transport) else "tcp"
-    pjsip_timer_init_session(inv, NULL)
+    start_timer(inv, agent.terms, True)
     session.bind()
     status = pjsip_inv_invite(inv, &tdata)
     if status != PJ_SUCCESS:

@@ -24,7 +24,9 @@ cdef extern from "abi.h":
         PJSIP_EVENT_USER
         PJSIP_CRED_DATA_PLAIN_PASSWD, PJSIP_INV_STATE_NULL, PJSIP_INV_STATE_EARLY
         PJSIP_INV_STATE_CONNECTING, PJSIP_INV_STATE_CONFIRMED, PJSIP_INV_STATE_DISCONNECTED
-        PJSIP_INV_SUPPORT_100REL, PJSIP_INV_SUPPORT_TIMER, PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER
+        PJSIP_INV_SUPPORT_100REL, PJSIP_INV_SUPPORT_TIMER, PJSIP_INV_REQUIRE_100REL,
+        PJSIP_INV_ALWAYS_USE_TIMER, FP_REFRESHER_UNKNOWN, FP_REFRESHER_UAC, FP_REFRESHER_UAS,
+        PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER
         PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER, PJMEDIA_SDP_NEG_STATE_WAIT_NEGO, PJMEDIA_SDP_NEG_STATE_DONE
         PJSIP_TSX_STATE_COMPLETED, PJSIP_TSX_STATE_TERMINATED
 
@@ -99,6 +101,10 @@ cdef extern from "abi.h":
 
     ctypedef struct pjsip_generic_string_hdr:
         pj_str_t hvalue
+
+    ctypedef struct pjsip_generic_array_hdr:
+        unsigned int count
+        pj_str_t values[32]
 
     ctypedef struct pjsip_generic_int_hdr:
         int ivalue
@@ -279,6 +285,8 @@ cdef extern from "abi.h":
         pjsip_routing_hdr *record_route
         pjsip_ctype_hdr *ctype
         pjsip_clen_hdr *clen
+        pjsip_generic_array_hdr *require
+        pjsip_generic_array_hdr *supported
         fp_rx_error_list parse_err
 
     ctypedef struct pjsip_rx_data:
@@ -389,6 +397,14 @@ cdef extern from "abi.h":
         pjsip_tpselector tp_sel
         void **mod_data
 
+    ctypedef struct pjsip_timer_setting:
+        unsigned int min_se, sess_expires
+
+    ctypedef struct fp_session_timer:
+        int active
+        pjsip_timer_setting setting
+        int refresher
+
     ctypedef struct pjsip_inv_session:
         pj_pool_t *pool
         int state
@@ -402,6 +418,7 @@ cdef extern from "abi.h":
         pjsip_tx_data *last_answer
         pjsip_tx_data *last_ack
         int last_ack_cseq
+        fp_session_timer *timer
         pj_atomic_t *ref_cnt
 
     ctypedef struct pjsip_inv_on_rx_offer_cb_param:

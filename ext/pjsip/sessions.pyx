@@ -14,6 +14,10 @@ from pjsip.text cimport borrow, sip_uri, to_str, transport_wanted
 from forkproxy.signalling._pjsip cimport Engine
 from forkproxy.signalling._transports cimport Agent, Listener, Transport, check
 
+import re
+
+from forkproxy.errors import EngineError
+
 EVENT_INVITE = INVITE
 EVENT_PROGRESS = PROGRESS
 EVENT_ANSWERED = ANSWERED
@@ -33,6 +37,11 @@ cdef Engine the_engine = None
 cdef int module = -1  # our index in the tables of what modules hang on to dialogs
 cdef object unchanged = None  # (before, now) -> whether a new offer leaves the session as it is
 cdef pjsip_inv_callback callbacks
+
+cdef object RSEQ = re.compile(rb"^RSeq[ \t]*:\s*(\d{1,10})", re.IGNORECASE | re.MULTILINE)
+cdef object names_refresher = re.compile(
+    rb"^(?:Session-Expires|x)[ \t]*:[^\r\n]*;[ \t]*refresher[ \t]*=", re.IGNORECASE | re.MULTILINE
+).search
 
 
 def load(str path not None):
@@ -74,7 +83,7 @@ cdef class Session:
     """One call leg. Methods raise EngineError when PJSIP refuses; after EVENT_ENDED they do nothing."""
 
     def __cinit__(self):
-        self.requests, self.sent = [], {}
+        self.requests, self.sent, self.rseq = [], {}, {}
 
     @property
     def over(self):
@@ -97,6 +106,9 @@ cdef class Session:
         cdef pjmedia_sdp_session *session = NULL
         if not self.can_respond():
             return 0
+        if (status < 200 and sdp is None and self.remote_sdp is None and self.local_sdp is None
+                and self.inv.options & PJSIP_INV_REQUIRE_100REL):
+            return 0  # the first reliable response would have to carry our offer (RFC 3261, 13.2.1)
         if sdp is not None and self.local_sdp is None:
             self.local_sdp = sdp
             session = the_engine.placeholder
@@ -142,7 +154,8 @@ cdef class Session:
         cdef pjsip_tx_data *tdata = NULL
         cdef pjsip_method method
         cdef pj_status_t status
-        if self.inv == NULL or self.closing or self.inv.state != PJSIP_INV_STATE_CONFIRMED:
+        if (self.inv == NULL or self.closing or self.inv.state < PJSIP_INV_STATE_CONNECTING
+                or self.inv.state > PJSIP_INV_STATE_CONFIRMED):
             return False
         method.id, method.name = PJSIP_OTHER_METHOD, borrow(name)
         self.bind()
@@ -189,6 +202,18 @@ cdef class Session:
         self.requests.append(request)
         self.emit(REQUESTED, 0, "", request)
         return True
+
+    cdef bint repeated(self, pjsip_rx_data *rdata) except -1:
+        """Whether a reliable provisional response has been here before, or another is missing before it."""
+        found = RSEQ.search(the_engine.message)
+        if found is None:
+            return False
+        sender = rdata.msg_info.cseq.cseq, to_str(&rdata.msg_info.to.tag)
+        number = int(found[1])
+        if self.rseq.setdefault(sender, number - 1) != number - 1:
+            return True
+        self.rseq[sender] = number
+        return False
 
     # -- changing what was agreed on ------------------------------------------------------------------------
 
@@ -455,6 +480,44 @@ cdef int add_body(pjsip_tx_data *tdata, str kind, bytes body) except -1:
     return 0
 
 
+cdef unsigned int options_of(Agent agent):
+    """The extensions that we support in a call, as PJSIP's bits."""
+    timer = agent.terms.timers != "off"
+    return PJSIP_INV_SUPPORT_100REL | (PJSIP_INV_SUPPORT_TIMER if timer else 0)
+
+
+cdef int start_timer(pjsip_inv_session *inv, object terms, bint caller) except -1:
+    """Prepares a session timer as `terms` (a Terms) want it; `caller`: for an INVITE of ours.
+
+    PJSIP takes nothing under RFC 4028's 90 seconds, and nobody's word on who refreshes; both can be written
+    into its struct, where that looks as it must.
+    """
+    cdef pjsip_timer_setting setting
+    cdef fp_session_timer *timer
+    setting.min_se, setting.sess_expires = 90, 1800
+    if terms.timers == "off":
+        return 0
+    check(pjsip_timer_init_session(inv, &setting), "start a session timer")
+    timer = inv.timer
+    if (timer == NULL or timer.active or timer.setting.min_se != 90 or timer.setting.sess_expires != 1800
+            or timer.refresher != FP_REFRESHER_UNKNOWN):
+        raise EngineError("PJSIP's session timers are not what they were")
+    timer.setting.min_se, timer.setting.sess_expires = terms.min_expires, terms.expires
+    if caller and terms.refresher != "any":
+        timer.refresher = FP_REFRESHER_UAC if terms.refresher == "self" else FP_REFRESHER_UAS
+    return 0
+
+
+cdef int turn_timer(pjsip_inv_session *inv, object terms, bytes message, bint able) except -1:
+    """Says who refreshes where a caller leaves it to us; `able`: it supports session timers."""
+    if (inv.timer == NULL or not inv.timer.active or terms.refresher == "any"
+            or names_refresher(message) is not None):
+        return 0
+    if terms.refresher == "self" or able:
+        inv.timer.refresher = FP_REFRESHER_UAS if terms.refresher == "self" else FP_REFRESHER_UAC
+    return 0
+
+
 cdef Session session_of(pjsip_dialog *dialog):
     """The live session of a dialog, or None."""
     cdef void *data = dialog.mod_data[module] if dialog != NULL else NULL
@@ -499,6 +562,8 @@ cdef void on_state(pjsip_inv_session *inv, pjsip_event *event) noexcept:
             session.emit(ANSWERED, session.answered, session.answer_reason, session.answer_sdp)
             session.answered = 0
     elif inv.state == PJSIP_INV_STATE_DISCONNECTED:
+        if rdata != NULL and rdata.msg_info.msg.type == PJSIP_RESPONSE_MSG and not hung_up_by_us(event):
+            session.farewell = the_engine.message
         session.unask()
         session.emit(ENDED, inv.cause, to_str(&inv.cause_text), ended_by(session, event))
         session.detach()
@@ -557,7 +622,8 @@ cdef void on_tsx_state(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_eve
     if inv.state == PJSIP_INV_STATE_NULL and inv.invite_tsx == NULL:
         the_engine.deferred.append(session)
     elif (tsx.state == PJSIP_TSX_STATE_PROCEEDING and rdata != NULL and inv.state < PJSIP_INV_STATE_CONNECTING
-          and rdata.msg_info.msg.line.status.code > 100 and not session.closing):
+          and rdata.msg_info.msg.line.status.code > 100 and not session.closing
+          and not (rdata.msg_info.require != NULL and session.repeated(rdata))):
         sdp = the_engine.take_body()
         session.remote_sdp = sdp or session.remote_sdp
         session.emit(PROGRESS, rdata.msg_info.msg.line.status.code,

@@ -66,6 +66,7 @@ class App:
             on_invite=self._on_invite,
             admit=self._access.admits,
             nameservers=config.sip.nameservers,
+            terms=config.sip.terms,
         )
         self._carriers = Carriers(self._endpoint, config.routes())
         self._captures = Captures(config.trace.folder)
@@ -174,6 +175,7 @@ class App:
         self._services = replace(
             self._services, connectors=self._connectors, host=host, **self._settings(config)
         )
+        self._endpoint.terms = config.sip.terms
         self._access.update(self._services.trunks)
         self._carriers.update(self._services.trunks)
         gone = self._calls.reload(self._services, config.loaded_flows)

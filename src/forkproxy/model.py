@@ -240,3 +240,25 @@ def new_sid(prefix: str) -> str:
     34
     """
     return prefix + secrets.token_hex(16)
+
+
+Timers = Literal["off", "on", "always"]
+Refresher = Literal["any", "self", "peer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Session timers (RFC 4028) and reliable provisional responses (RFC 3262), as an endpoint wants them:
+    each leg agrees by itself."""
+
+    timers: Timers = "on"
+    """``off``: none; ``on``: asked for in our INVITEs, and granted to callers who ask; ``always``: those who
+    do not ask get one, too, and we refresh."""
+    expires: int = 1800
+    """Seconds without a refresh after which a leg ends, where we choose."""
+    min_expires: int = 90
+    """The least that is accepted (Min-SE): a caller who wants less gets 422."""
+    refresher: Refresher = "any"
+    """Who refreshes, where we may say; ``any``: what the peer says, else the caller of the leg."""
+    reliable: bool = False
+    """Whether provisional responses are reliable for every caller that can, not just for those who must."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -118,16 +117,3 @@ async def test_reliable_provisional_responses_on_both_legs(proxy: Proxy) -> None
         await call.answered()
         await call.hang_up()
         await taken.request("BYE")
-
-
-async def test_a_200_that_crosses_the_cancel_is_hung_up(proxy: Proxy) -> None:
-    async with ringing(proxy) as (call, taken):
-        taken.respond(180, "Ringing")
-        await call.response(180)
-        call.cancel()
-        await taken.prepare()
-        taken.phone._calls[taken.call_id].invite = taken.invite
-        await taken.accept()
-        await taken.request("BYE")
-        assert (await call.response(300)).status == 487
-        await asyncio.sleep(0)

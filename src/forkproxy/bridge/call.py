@@ -17,7 +17,7 @@ from forkproxy.bridge import events as ev
 from forkproxy.bridge.forks import Forks
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation
-from forkproxy.bridge.passing import Keypad, chosen, pass_on
+from forkproxy.bridge.passing import Keypad, cause_of, chosen, pass_on
 from forkproxy.bridge.record import CallRecord
 from forkproxy.bridge.recording import call_state, on_hold
 from forkproxy.bridge.reoffers import Reoffers, Side
@@ -148,6 +148,8 @@ class Call:
         self.forks.state = call_state(info, leg, secure_media=self._negotiation.encrypted)
         self._cause = ""
         """The Reason header of the party that ended its leg last, for the other."""
+        self._failed_with = 0
+        """The status that a callee's leg ended with last."""
         execution = Execution(
             flow,
             info,
@@ -236,7 +238,7 @@ class Call:
             case sip.Ended():
                 self._stop_prompt()
                 self._reoffers.close()
-                self._cause = leg.cause
+                self._cause = cause_of(leg, event)
                 self._handle(ev.CallerEnded(event.status, event.reason, event.by))
             case _:
                 self._in_dialog(None, event)
@@ -281,7 +283,7 @@ class Call:
                 self._callee_answered(callee, event)
             case sip.Ended():
                 del self._callees[key]
-                self._cause = "" if callee.sip is None else callee.sip.cause
+                self._cause, self._failed_with = cause_of(callee.sip, event), event.status
                 if callee is self._bridged:
                     self._bridged = None
                     self._loop.call_soon(self._reoffers.callee_is, None)
@@ -432,7 +434,9 @@ class Call:
                 self._watch(self._media, "caller")
             case do.RejectCaller():
                 self._count_rejection(action.status)
-                self.leg.reject(action.status, action.reason)
+                same = self._cause and self._failed_with == action.status
+                more = [("Reason", self._cause)] if same else []
+                self.leg.reject(action.status, action.reason, chosen(more, ["reason"]))
             case do.HangUpCaller():
                 self.leg.hang_up(cause=self._cause)
             case do.DialCallee():

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from forkproxy.errors import SignallingError
 from forkproxy.media.dialling import DIGITS
 from forkproxy.signalling import Leg, uris
+from forkproxy.signalling.events import Ended
 from forkproxy.signalling.midcall import Content, PeerRequest, PeerResponse, media_type
 
 PASSED = (
@@ -66,6 +67,13 @@ class Keypad:
             return False
         self._last = (key, way, now)
         return True
+
+
+def cause_of(leg: Leg | None, end: Ended) -> str:
+    """The Reason header (RFC 3326) that tells the other party why this one's leg ended; "": nothing does."""
+    if end.by == "timeout":
+        return f"SIP;cause={end.status}"
+    return "" if leg is None else leg.cause
 
 
 def chosen(headers: Iterable[tuple[str, str]], patterns: Sequence[str]) -> list[tuple[str, str]]:
@@ -122,16 +130,12 @@ def pass_on(
         )
 
     kind = media_type(request.content.content_type)
-    begun = (
-        other is not None
-        and other.established
-        and other.request(
-            request.method,
-            headers=chosen(request.content.headers, PASSED),
-            content_type=kind,
-            body=request.content.body if kind else b"",
-            on_answer=answered,
-        )
+    begun = other is not None and other.request(
+        request.method,
+        headers=chosen(request.content.headers, PASSED),
+        content_type=kind,
+        body=request.content.body if kind else b"",
+        on_answer=answered,
     )
     if not begun:
         request.respond(200 if key is not None else 480)

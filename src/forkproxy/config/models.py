@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, SecretStr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
 
 from forkproxy.config import values
 from forkproxy.config.values import Network, Ports
 from forkproxy.connectors import Connector, Host, Instance, Registry
 from forkproxy.errors import Problem
 from forkproxy.flow import Flow
-from forkproxy.model import Address, SrtpMode
+from forkproxy.model import Address, Refresher, SrtpMode, Terms, Timers
 from forkproxy.numbers import Rule
 
 if TYPE_CHECKING:
@@ -75,6 +84,34 @@ class SipConfig(Section):
     """Headers of a caller's INVITE that callees get, too: names, ``*`` for any characters."""
     refer: Literal["refuse", "pass"] = "refuse"
     """What becomes of REFER: ``refuse`` (405), or ``pass``: it goes to the other party, which acts on it."""
+    session_timers: Timers = "on"
+    """RFC 4028, on each leg by itself: ``off``; ``on``: asked for, and granted to callers who ask;
+    ``always``: also for callers who do not."""
+    session_expires: Annotated[int, Field(ge=90, le=86_400)] = 1800
+    """Seconds without a refresh after which a leg ends, where we choose."""
+    session_min: Annotated[int, Field(ge=90, le=86_400)] = 90
+    """The least that callers may ask for; 422 under it."""
+    session_refresher: Refresher = "any"
+    """Who refreshes, where we choose: ``self``, ``peer``, or ``any``: the caller of each leg."""
+    reliable_responses: Literal["required", "supported"] = "required"
+    """Whose provisional responses are reliable (RFC 3262): of callers who require it, or of all who can."""
+
+    @model_validator(mode="after")
+    def _session_times(self) -> Self:
+        if self.session_expires < self.session_min:
+            raise ValueError(f"session_expires is less than session_min, {self.session_min}")
+        return self
+
+    @property
+    def terms(self) -> Terms:
+        """What the endpoint agrees to in calls."""
+        return Terms(
+            timers=self.session_timers,
+            expires=self.session_expires,
+            min_expires=self.session_min,
+            refresher=self.session_refresher,
+            reliable=self.reliable_responses == "supported",
+        )
 
     @property
     def advertised_host(self) -> str | None:

@@ -92,6 +92,7 @@ METRICS: dict[str, Metric] = {
     "sip_refreshed": _counter(
         "Re-INVITE and UPDATE requests that left the session as it was, and were accepted."
     ),
+    "sip_sessions_expired": _counter("Legs that ended because nobody refreshed their session (RFC 4028)."),
     "sip_requests_passed": _counter("INFO, MESSAGE, REFER and NOTIFY requests within calls."),
     "sip_reoffers": _counter("Re-INVITE requests that wanted another session: hold, codecs, addresses."),
     "sip_updated": _counter("UPDATE requests that changed the session."),

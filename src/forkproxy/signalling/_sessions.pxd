@@ -41,11 +41,12 @@ cdef class Session:
     cdef list requests  # those of the peer within the dialog that wait for an answer
     cdef dict sent  # our requests within the dialog: their transactions -> (method, token)
     cdef tuple sending  # the same of the one that has no transaction yet
-    cdef public bytes farewell  # the BYE or CANCEL that the peer sent
+    cdef public bytes farewell  # the BYE, CANCEL or failure that the peer sent
     cdef bytes asked_sdp  # what it offers; None: it wants our offer
     cdef bytes standing  # local_sdp as it was before our offer
     cdef int answered
     cdef str answer_reason
+    cdef dict rseq  # (CSeq, tag) -> RSeq of the last reliable provisional response
     cdef bytes answer_sdp
     cdef public object owner  # the leg
     cdef public bytes local_sdp  # what our offer or answer says
@@ -65,6 +66,7 @@ cdef class Session:
     cdef void unask(self) noexcept
     cdef void begun_request(self, pjsip_transaction *tsx) noexcept
     cdef void answered_request(self, pjsip_transaction *tsx, pjsip_rx_data *rdata) noexcept
+    cdef bint repeated(self, pjsip_rx_data *rdata) except -1
     cdef bint requested(self, pjsip_rx_data *rdata) except -1
     cdef void drop_offer(self) noexcept
     cdef void attach(self, pjsip_inv_session *inv, Agent agent, object home)
@@ -75,5 +77,8 @@ cdef class Session:
 
 cdef Session session_of(pjsip_dialog *dialog)
 cdef int kind_of(object home)
+cdef unsigned int options_of(Agent agent)
+cdef int start_timer(pjsip_inv_session *inv, object terms, bint caller) except -1
+cdef int turn_timer(pjsip_inv_session *inv, object terms, bytes message, bint able) except -1
 cdef int add_headers(pjsip_tx_data *tdata, headers) except -1
 cdef int register(Engine engine, int index, object compare) except -1

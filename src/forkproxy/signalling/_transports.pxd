@@ -21,6 +21,7 @@ cdef class Agent:
     cdef readonly dict counts
     cdef readonly set sessions
     cdef readonly long received, sent
+    cdef public object terms  # what calls agree to beside audio
     cdef bytes product
     cdef dict listeners  # transport type -> Transport or Listener
     cdef void count(self, str what)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
+from forkproxy.model import Terms
 from forkproxy.signalling._sessions import Event, Session
 
 class Core:
@@ -21,6 +22,7 @@ class Agent:
     sessions: set[Session]
     received: int
     sent: int
+    terms: Terms
     def __init__(
         self, product: bytes, admit: Callable[[str, str, int, Transport], tuple[bytes, int] | int]
     ) -> None: ...

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from forkproxy.errors import SdpError, SignallingError
-from forkproxy.model import Address, new_sid
+from forkproxy.model import Address, Terms, new_sid
 from forkproxy.signalling import _dialogs, _requests, _sessions, _transports, uris
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling.dialling import Attempts, Invite
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 CLOSING = 2.0
 """Seconds that close() waits for the answers to its own BYEs and CANCELs."""
+UNREFRESHED = "No session refresh received."
+"""PJSIP's reason for the end of a leg whose session timer ran out."""
 COUNTED = (
     "calls_in", "calls_out", "refused", "refused_draining", "unacceptable", "merged", "too_many_hops",
     "refreshed", "reoffers", "updated", "reoffers_refused", "options", "requests_passed", "methods_refused",
@@ -50,7 +52,7 @@ COUNTED = (
     "malformed_length", "malformed_oversize", "malformed_empty", "malformed_sdp", "mended",
     "keepalives", "send_errors",
     "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
-    "failed_over", "registrations_failed",
+    "failed_over", "registrations_failed", "sessions_expired",
 )  # fmt: skip
 """The counters that only grow; docs/sip.md says what each means."""
 
@@ -67,6 +69,7 @@ class SipEndpoint:
         on_invite: Callable[[IncomingLeg], None],
         admit: Callable[[Address], bool],
         nameservers: Sequence[Address] = (),
+        terms: Terms | None = None,
     ) -> None:
         """
         Args:
@@ -76,6 +79,7 @@ class SipEndpoint:
             on_invite: called with every new call that is admitted.
             admit: whether requests from this address are heard; 403 otherwise.
             nameservers: whom to ask for names instead of the system's; they hold for the whole process.
+            terms: session timers and reliable responses; `terms` changes them for the calls to come.
 
         Raises:
             SignallingError: a listen address or `advertise` cannot be used; the message names it.
@@ -90,6 +94,7 @@ class SipEndpoint:
         self._admit = admit
         self._driver: Driver = driver()
         self.agent: Agent = _transports.Agent(self._product, self._decide)
+        self.terms = terms or Terms()
         self.accepting = True
         """False: new calls get 503 with Retry-After."""
         self._listeners: list[AnyListener] = []
@@ -380,6 +385,8 @@ class SipEndpoint:
             on_answer(PeerResponse(status, reason, content(message or b"")))
         else:
             self._forget(leg)
+            if reason == UNREFRESHED:
+                self._counts["sessions_expired"] += 1
             leg.happened(Ended(status, reason, detail))
 
     def _forget(self, leg: Leg) -> None:
@@ -425,6 +432,15 @@ class SipEndpoint:
             if listener.home is transport or listener.home is transport.listener:
                 return self.own.host(listener.url, host).encode(), self.own.port(listener.url.port)
         return 503
+
+    @property
+    def terms(self) -> Terms:
+        """Session timers and reliable responses, as the next call agrees to them."""
+        return self.agent.terms
+
+    @terms.setter
+    def terms(self, terms: Terms) -> None:
+        self.agent.terms = terms
 
     # -- figures --------------------------------------------------------------------------------------------
 

@@ -89,12 +89,12 @@ class Leg:
     ) -> bool:
         """Send a request within the call. `on_answer` is called once, unless the call ends before.
 
-        False: the call is not up.
+        False: the call has not been answered.
 
         Raises:
             SignallingError: a header cannot be sent, or PJSIP refused.
         """
-        if self._session is None or not self.established:
+        if self._session is None or self.state not in ("answered", "confirmed"):
             return False
         begun = self._session.request(method.encode(), on_answer, uris.headers(headers), content_type, body)
         self._endpoint.soon()
