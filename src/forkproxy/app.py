@@ -201,6 +201,7 @@ class App:
             "inactivity": config.media.inactivity,
             "pass_headers": config.sip.pass_headers,
             "transfers": config.sip.refer == "pass",
+            "redirects": config.sip.redirects,
         }
 
     def _unchanged(self, config: Config, host: Host) -> dict[str, Connector[Any]]:

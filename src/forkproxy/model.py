@@ -57,6 +57,8 @@ class AudioFormat(StrEnum):
 
 SrtpMode = Literal["off", "optional", "required"]
 """Whether a leg's audio is encrypted: never; where the other side can; always, or there is no call."""
+Redirects = Literal["refuse", "follow", "pass"]
+"""What becomes of a callee's 3xx: the call has failed, goes where it says, or the caller is told to."""
 
 
 class Track(StrEnum):

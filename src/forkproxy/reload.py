@@ -17,6 +17,7 @@ APPLIED = frozenset(
         "streams.max_tracks",
         *("sip.pass_headers", "sip.refer", "sip.session_timers", "sip.session_expires", "sip.session_min"),
         *("sip.session_refresher", "sip.reliable_responses"),
+        "sip.redirects",
     }
 )
 """The keys whose new values hold for the calls that come after the reload. The others need a restart."""

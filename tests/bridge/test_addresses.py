@@ -104,3 +104,40 @@ def test_a_sip_address_is_dialled_as_it_stands() -> None:
 def test_what_is_no_address_is_not_dialled(to: str) -> None:
     with pytest.raises(NoRoute):
         target(connect("sip", to), [])
+
+
+OFFICE = Trunk(name="office", accept=(ip_network("10.0.0.0/8"),))
+
+
+@pytest.mark.parametrize(
+    ("uri", "leads_to"),
+    [
+        ("sip:+15551230000@evil.example:5080", "sip:+15551230000@sip.carrier.example:5070;transport=tcp"),
+        ("tel:+1-555-123-0000", "sip:+15551230000@sip.carrier.example:5070;transport=tcp"),
+        ("sip:%2B1555(123)0000;x=y@10.0.0.7", "sip:+15551230000@sip.carrier.example:5070;transport=tcp"),
+        ("sip:carol@10.0.0.7:5062;transport=tcp?Subject=x", "sip:carol@10.0.0.7:5062;transport=tcp"),
+        ("sip:carol@SIP.carrier.example", "sip:carol@SIP.carrier.example"),
+    ],
+)
+def test_a_peer_can_send_a_call_where_the_trunks_let_it_go(uri: str, leads_to: str) -> None:
+    assert [each.uri for each in addresses.elsewhere(uri, [CARRIER, OFFICE])] == [leads_to]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:+900123456@10.0.0.7",  # a number that no trunk takes, at a host that is somebody's
+        "sip:+900123456@sip.carrier.example",
+        "sip:900123456;phone-context=x@sip.carrier.example",
+        "sip:%30%30900123456@sip.carrier.example",
+        "sip:_900@sip.carrier.example",
+        "sip:carol@evil.example",
+        "sip:carol@203.0.113.7",
+        "sip:10.0.0.7",
+        "mailto:carol@10.0.0.7",
+        "tel:carol",
+    ],
+)
+def test_and_nowhere_else(uri: str) -> None:
+    with pytest.raises(NoRoute):
+        addresses.elsewhere(uri, [CARRIER, OFFICE])

@@ -84,7 +84,7 @@ async def test_the_reason_of_a_cancel_is_carried_over(proxy: Proxy) -> None:
 
 
 async def test_headers_of_the_invite_pass_as_the_setting_says(proxy: Proxy) -> None:
-    headers = ("P-Asserted-Identity: <sip:+15551230000@carrier.example>", "X-Order: 12", "Privacy: id")
+    headers = ("P-Asserted-Identity: <sip:+15551230000@carrier.example>", "X-Order: 12", "Privacy: none")
     async with talking(proxy, headers=headers) as (_, taken):
         assert taken.invite is not None
         assert taken.invite.get("p-asserted-identity") == "<sip:+15551230000@carrier.example>"

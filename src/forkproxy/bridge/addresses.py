@@ -6,13 +6,13 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from forkproxy.errors import SignallingError
 from forkproxy.flow.actions import Connect
 from forkproxy.model import SrtpMode
 from forkproxy.numbers import rewrite
-from forkproxy.signalling.trunks import Trunk, routes
+from forkproxy.signalling.trunks import Trunk, origin, routes
 
 NUMBER = re.compile(r"\+?[0-9*#]{2,}")
 _URI = re.compile(
@@ -120,6 +120,41 @@ def targets(
     if not found:
         raise NoRoute(f"no trunk takes calls to {number}")
     return sorted(found, key=lambda each: not up(each.trunk or ""))
+
+
+def elsewhere(
+    uri: str, trunks: Sequence[Trunk], up: Callable[[str], bool] = lambda _name: True
+) -> list[Target]:
+    """Where a call goes that a peer (a 3xx, a REFER) sends to `uri`: only where the trunks let calls go.
+
+    A number is dialled as one, by the trunks that take it, whatever host it was given with: so nobody can
+    make us call where the flows could not. A name is called at the host, if that is a trunk's.
+
+    Raises:
+        NoRoute: no trunk allows it.
+    """
+    match = _URI.fullmatch(uri)
+    if match is None and not uri.lower().startswith("tel:"):
+        raise NoRoute(f"{uri[:100]!r} is not a SIP address")
+    user = uri[4:] if match is None else match["user"] or ""
+    user = unquote(user.partition(";")[0].partition(":")[0])
+    number = re.sub(r"[\s().-]", "", user)
+    if match is None or not user[:1].isalpha():
+        if NUMBER.fullmatch(number) is None:
+            raise NoRoute(f"{uri[:100]!r} names neither a number nor a user")
+        found = [_by(trunk, number) for trunk in routes(trunks, number)]
+        if not found:
+            raise NoRoute(f"no trunk takes calls to {number}")
+        return sorted(found, key=lambda each: not up(each.trunk or ""))
+    host = match["host"].strip("[]").lower()
+    address = uri.partition("?")[0]
+    for trunk in trunks:
+        if trunk.address is not None and host_of(trunk.address).lower() == host:
+            return [Target(address, trunk.username, trunk.password, trunk)]
+    via = origin(trunks, host)
+    if via is None:
+        raise NoRoute(f"no trunk is at {host}")
+    return [Target(address, via=via)]
 
 
 def _by(trunk: Trunk, number: str) -> Target:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from forkproxy import logs
@@ -15,6 +15,7 @@ from forkproxy.bridge import actions as do
 from forkproxy.bridge import addresses, reports
 from forkproxy.bridge import events as ev
 from forkproxy.bridge.forks import Forks
+from forkproxy.bridge.identity import is_trusted, passed
 from forkproxy.bridge.machine import Caller, CallMachine
 from forkproxy.bridge.negotiation import Negotiation
 from forkproxy.bridge.passing import Keypad, cause_of, chosen, pass_on
@@ -32,7 +33,7 @@ from forkproxy.model import CallInfo, Party, SrtpMode, new_sid
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
 from forkproxy.signalling import events as sip
 from forkproxy.signalling.sdp import AudioSession
-from forkproxy.signalling.trunks import origin
+from forkproxy.signalling.trunks import Trunk, origin
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,10 @@ class CalleeLeg:
     """Where the call goes if this one fails: the other trunks that take the number."""
     release: Callable[[], None] = lambda: None
     """Gives its place on the trunk back."""
+    uri: str = ""
+    """Where it was called,"""
+    via: Trunk | None = None
+    """and by which trunk."""
     heard: bool = False
     """Whether it has sent a provisional response; then the call goes nowhere else."""
 
@@ -76,6 +81,10 @@ class Figures:
 
 INACTIVITY_TOLD = 30.0
 """Seconds without audio from a phone after which the log says so, where `media.inactivity` is null."""
+
+
+MOST_REDIRECTS = 6
+"""Places at which one callee is looked for."""
 
 
 class Call:
@@ -146,6 +155,10 @@ class Call:
         self._reoffers = Reoffers(self.log, self._changed)
         self._bridged: CalleeLeg | None = None
         self.forks.state = call_state(info, leg, secure_media=self._negotiation.encrypted)
+        self._contacts: list[str] = []
+        """Where the last callee's 3xx led, for the caller."""
+        self._been: dict[int, set[str]] = {}
+        """Where a redirected callee has been looked for."""
         self._cause = ""
         """The Reason header of the party that ended its leg last, for the other."""
         self._failed_with = 0
@@ -289,7 +302,7 @@ class Call:
                     self._loop.call_soon(self._reoffers.callee_is, None)
                 callee.release()
                 self._close_media(callee.media, key)
-                if self._goes_on(key, callee, event):
+                if self._redirected(key, callee, event) or self._goes_on(key, callee, event):
                     return
                 self._handle(ev.CalleeEnded(key, event.status, event.reason, event.by))
                 self._check_over()
@@ -434,9 +447,7 @@ class Call:
                 self._watch(self._media, "caller")
             case do.RejectCaller():
                 self._count_rejection(action.status)
-                same = self._cause and self._failed_with == action.status
-                more = [("Reason", self._cause)] if same else []
-                self.leg.reject(action.status, action.reason, chosen(more, ["reason"]))
+                self._reject(action)
             case do.HangUpCaller():
                 self.leg.hang_up(cause=self._cause)
             case do.DialCallee():
@@ -493,6 +504,49 @@ class Call:
         answers = action.early_media and self._negotiation.offer is not None
         self.leg.ring(action.status, action.reason, self._negotiation.answer if answers else None)
 
+    def _reject(self, action: do.RejectCaller) -> None:
+        """Refuse the caller; what a callee's 3xx says goes on to it only where that is to be passed."""
+        if not 300 <= action.status <= 399:
+            same = self._cause and self._failed_with == action.status
+            more = [("Reason", self._cause)] if same else []
+            self.leg.reject(action.status, action.reason, chosen(more, ["reason"]))
+        elif self._contacts:
+            more = [("Contact", f"<{uri}>") for uri in self._contacts]
+            self.leg.reject(action.status, action.reason, more)
+        else:
+            self.leg.reject(480, "Temporarily Unavailable")
+
+    def _redirected(self, key: int, callee: CalleeLeg, end: sip.Ended) -> bool:
+        """Whether a call goes where the callee's 3xx says: as often as is sensible, and never twice."""
+        self._contacts = []
+        if not 300 <= end.status <= 399 or end.by != "remote" or not self.machine.dials(key):
+            return False
+        assert callee.sip is not None
+        assert callee.connect is not None
+        policy = (callee.via and callee.via.redirects) or self._services.redirects
+        contacts = callee.sip.contacts
+        if policy == "pass":
+            self._contacts = contacts
+            return False
+        been = self._been.setdefault(key, {callee.uri})
+        found: list[addresses.Target] = []
+        if policy == "follow" and len(been) <= MOST_REDIRECTS:
+            for uri in contacts:
+                try:
+                    found += addresses.elsewhere(uri, self._services.trunks, self._services.up)
+                except ForkproxyError as error:
+                    self.log.warning("a redirection is not followed: %s", error)
+        found = [target for target in found if target.uri not in been]
+        if not found:
+            self._services.counts["redirects_refused"] += 1
+            self.log.warning("%d %s leads nowhere (redirects: %s)", end.status, end.reason, policy)
+            return False
+        self._services.counts["calls_redirected"] += 1
+        been.update(target.uri for target in found)
+        self.log.info("the call goes on to %s: %d %s", found[0].uri, end.status, end.reason)
+        self._call_first(key, replace(callee.connect, to=addresses.party(found[0].uri)), found)
+        return True
+
     def _goes_on(self, key: int, callee: CalleeLeg, end: sip.Ended) -> bool:
         """Whether another trunk takes over a call that this one could not carry; it is dialled then."""
         failed = end.status in (408, 502, 503) or end.by in ("timeout", "transport")
@@ -545,7 +599,9 @@ class Call:
             if self.masked:
                 media.mask()
             host = self._services.media_host(addresses.host_of(target.uri), self._host)
-            callee = self._callees[key] = CalleeLeg(key, media, connect=connect, rest=rest, release=release)
+            callee = self._callees[key] = CalleeLeg(
+                key, media, connect=connect, rest=rest, release=release, uri=target.uri, via=target.via
+            )
             self.record.dialled(key, target.uri, target.trunk)
             self._services.watch.goes_out(self.info.sid, connect.to, target.trunk)
             self.forks.change(callee=Party(connect.to))
@@ -558,9 +614,7 @@ class Call:
                 patience=target.via.patience if target.via else None,
                 username=target.username,
                 password=target.password,
-                headers=chosen(self.leg.headers, self._services.pass_headers)
-                if self._services.pass_headers
-                else (),
+                headers=self._passed(target),
                 max_forwards=max(self.leg.max_forwards - 1, 0),
                 on_event=lambda _leg, event: self._on_callee(key, event),
             )
@@ -571,6 +625,18 @@ class Call:
             if media is not None:
                 media.close()
             self._not_dialled(key, connect, error.sip_status, str(error))
+
+    def _passed(self, target: addresses.Target) -> list[tuple[str, str]]:
+        """The headers of the caller's INVITE that a callee there gets, too."""
+        trunks = self._services.trunks
+        via = target.via or origin(trunks, addresses.host_of(target.uri))
+        patterns = None if via is None else via.pass_headers
+        return passed(
+            self.leg.headers,
+            self._services.pass_headers if patterns is None else patterns,
+            trusted_from=is_trusted(trunks, self.leg.remote.host),
+            trusted_to=via is not None and via.trusted,
+        )
 
     def _srtp(self, trunk: SrtpMode | None) -> SrtpMode:
         """Whether a callee is offered keys: as its trunk says; otherwise `optional` follows the caller."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from forkproxy.bridge.addresses import party
 from forkproxy.bridge.call import Call
+from forkproxy.bridge.identity import is_trusted, shown
 from forkproxy.bridge.record import refused
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError
@@ -170,11 +171,10 @@ class CallManager:
         name = trunk.name if trunk else None
         self._services.record(refused(info, leg, name, status, reason, time.time()))
 
-    @staticmethod
-    def _parameters(leg: IncomingLeg, info: CallInfo) -> dict[str, str]:
+    def _parameters(self, leg: IncomingLeg, info: CallInfo) -> dict[str, str]:
         """What `trigger.call` has beside the call's own values (Twilio's request parameters).
 
-        Header names are the caller's, `SipHeader_X-...` as with Twilio's SIP domains.
+        Header names are the caller's, `SipHeader_X-...` as with Twilio's SIP domains; `identity` says which.
         """
         parameters = {
             "CallStatus": "ringing",
@@ -184,7 +184,4 @@ class CallManager:
             "SipCallId": leg.call_id,
             "SipSourceIp": leg.remote.host,
         }
-        for name, value in leg.headers:
-            if name.lower().startswith("x-"):
-                parameters[f"SipHeader_{name}"] = value
-        return parameters
+        return parameters | shown(leg.headers, trusted=is_trusted(self._services.trunks, leg.remote.host))

@@ -14,7 +14,7 @@ from forkproxy.bridge.prompts import Prompts
 from forkproxy.bridge.record import Sink
 from forkproxy.connectors import Connector, Host
 from forkproxy.media import MediaEngine
-from forkproxy.model import SrtpMode
+from forkproxy.model import Redirects, SrtpMode
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.trunks import Trunk, origin
 
@@ -22,6 +22,7 @@ COUNTED = (
     *("calls", "calls_ended", "calls_rejected", "streams", "streams_failed"),
     *("stream_frames_dropped", "tap_frames_dropped", "legs_inactive", "calls_inactive", "internal_errors"),
     *("calls_failed_over", "calls_limited"),
+    *("calls_redirected", "redirects_refused"),
     "recordings_required_lost",
 )
 """What is there from the start, at 0; refusals and failures by status or code appear as they happen."""
@@ -73,6 +74,8 @@ class Services:
     """Headers of a caller's INVITE that callees get, too; ``*`` for any characters."""
     transfers: bool = False
     """Whether REFER and NOTIFY pass from one party to the other."""
+    redirects: Redirects = "refuse"
+    """What becomes of a callee's 3xx, where its trunk says nothing."""
     inactivity: float | None = None
     """Seconds without audio from a phone after which its call is hung up; None: never."""
     take: Callable[[str], Callable[[], None] | None] = lambda _trunk: _nothing

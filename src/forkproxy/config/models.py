@@ -22,7 +22,7 @@ from forkproxy.config.values import Network, Ports
 from forkproxy.connectors import Connector, Host, Instance, Registry
 from forkproxy.errors import Problem
 from forkproxy.flow import Flow
-from forkproxy.model import Address, Refresher, SrtpMode, Terms, Timers
+from forkproxy.model import Address, Redirects, Refresher, SrtpMode, Terms, Timers
 from forkproxy.numbers import Rule
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ class SipConfig(Section):
     """Who refreshes, where we choose: ``self``, ``peer``, or ``any``: the caller of each leg."""
     reliable_responses: Literal["required", "supported"] = "required"
     """Whose provisional responses are reliable (RFC 3262): of callers who require it, or of all who can."""
+    redirects: Redirects = "refuse"
+    """What becomes of a callee's 3xx: ``refuse``, ``follow`` (to where the trunks allow), or ``pass``."""
 
     @model_validator(mode="after")
     def _session_times(self) -> Self:
@@ -184,6 +186,12 @@ class TrunkConfig(Section):
     """What becomes of the dialled number of calls that go out."""
     caller: Rules = ()
     """And of the caller's number."""
+    trusted: bool = False
+    """Its P-Asserted-Identity is believed, and it gets that of other trusted callers (RFC 3325)."""
+    pass_headers: tuple[Annotated[str, PlainValidator(values.header_pattern)], ...] | None = None
+    """Headers of a caller's INVITE that its callees get; null: those of `sip.pass_headers`."""
+    redirects: Redirects | None = None
+    """What becomes of its 3xx; null: as `sip.redirects` says."""
     caller_id: Text | None = None
     """The caller that is shown, whoever calls; null: as the flow says, otherwise the caller."""
 
@@ -320,6 +328,9 @@ class Config(Section):
                 outgoing=trunk.outgoing,
                 caller=trunk.caller,
                 caller_id=trunk.caller_id,
+                trusted=trunk.trusted,
+                pass_headers=trunk.pass_headers,
+                redirects=trunk.redirects,
             )
             for trunk in self.trunks
         )

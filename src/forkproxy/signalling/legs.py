@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from forkproxy.errors import EngineError, SdpError, SignallingError
 from forkproxy.model import Address
+from forkproxy.signalling import redirects, uris
 from forkproxy.signalling import sdp as descriptions
-from forkproxy.signalling import uris
 from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
 from forkproxy.signalling.midcall import PeerResponse, content
 
@@ -294,6 +294,12 @@ class OutgoingLeg(Leg):
         self.given_up = False
         """Whether we have hung up; then nothing more is tried."""
         self.attempts: Attempts | None = None
+
+    @property
+    def contacts(self) -> list[str]:
+        """Where the callee's 3xx says that it is, best first; empty where that says nothing usable."""
+        farewell = None if self._session is None else self._session.farewell
+        return [] if farewell is None else redirects.contacts(content(farewell))
 
     def hang_up(self, status: int | None = None, reason: str = "", cause: str = "") -> None:
         again, self.given_up = self.given_up, True

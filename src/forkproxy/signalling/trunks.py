@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from forkproxy.model import SrtpMode
+from forkproxy.model import Redirects, SrtpMode
 from forkproxy.numbers import Rule
 
 
@@ -49,6 +49,13 @@ class Trunk:
     """And of the caller's."""
     caller_id: str | None = None
     """The caller of every call that goes out, whoever calls."""
+
+    trusted: bool = False
+    """Whether it is in our trust domain (RFC 3325): its P-Asserted-Identity is believed, and it gets ours."""
+    pass_headers: tuple[str, ...] | None = None
+    """Headers of a caller's INVITE that its callees get; None: those that all get."""
+    redirects: Redirects | None = None
+    """What becomes of its 3xx; None: as of all others."""
 
     @property
     def identity(self) -> str:
