@@ -107,10 +107,16 @@ def test_the_example_configuration_has_every_key() -> None:
     data = document.load(ROOT / "examples/forkproxy.yaml").data
     found = set()
     for section, value in data.items():
-        entries = value if isinstance(value, list) else [value]
-        nested = {f"{section}.{key}" for entry in entries if isinstance(entry, dict) for key in entry}
-        found |= nested & set(KEYS) or {section}
+        found |= set(_named(section, value)) & set(KEYS)
     assert found == set(KEYS)
+
+
+def _named(path: str, value: Any) -> Iterator[str]:
+    """The dotted keys of a document's part."""
+    yield path
+    for entry in value if isinstance(value, list) else [value]:
+        for key, inner in entry.items() if isinstance(entry, dict) else ():
+            yield from _named(f"{path}.{key}", inner)
 
 
 @pytest.mark.parametrize("name", main.commands)
@@ -233,7 +239,11 @@ def test_the_configurations_examples_pass_check(readme: Path, text: str) -> None
     (readme / "flows").mkdir()
     for name in ("flow.yaml", "flows/incoming.json", "flows/support.yaml"):
         shutil.copy(ROOT / "examples/flows" / f"fork-for-processing{Path(name).suffix}", readme / name)
-    trustme.CA().cert_pem.write_to_path(readme / "our-ca.pem")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(readme / "our-ca.pem")
+    ours = authority.issue_cert("sip.example.com")
+    ours.cert_chain_pems[0].write_to_path(readme / "fullchain.pem")
+    ours.private_key_pem.write_to_path(readme / "privkey.pem")
     (readme / "forkproxy.yaml").write_text(text)
     environ = {"CARRIER_PASSWORD": "p", "FORKPROXY_AUTH_TOKEN": "t"}
     assert configuration.check(readme / "forkproxy.yaml", environ) == []

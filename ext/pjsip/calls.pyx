@@ -18,7 +18,7 @@ from forkproxy.signalling._sessions cimport (
     start_timer,
     turn_timer,
 )
-from forkproxy.signalling._transports cimport Agent, Transport, check, direct
+from forkproxy.signalling._transports cimport Agent, Transport, check, direct, scheme_of
 
 from forkproxy.signalling import _pjsip, _sessions
 
@@ -29,11 +29,19 @@ cdef InviteCalls the_calls = None
 cdef pjsip_module application
 
 
-cdef bytes contact(int kind, bytes host, int port):
-    """Our Contact, such that the peer's next request finds us."""
+cdef bytes contact(int kind, bytes host, int port, bint secure):
+    """Our Contact, such that the peer's next request finds us; sips: where the call is (RFC 3261 12.1.1)."""
+    cdef str scheme = scheme_of(kind)
     name = b"[" + host + b"]" if b":" in host else host
-    transport = b";transport=tcp" if (kind & ~PJSIP_TRANSPORT_IPV6) == PJSIP_TRANSPORT_TCP else b""
+    if secure and scheme == "tls":
+        return b"<sips:%b:%d>" % (name, port)
+    transport = b"" if scheme == "udp" else b";transport=" + scheme.encode()
     return b"<sip:%b:%d%b>" % (name, port, transport)
+
+
+cdef bint is_sips(const pjsip_uri *uri) noexcept:
+    cdef bint secure = False
+    return sip_uri(uri, &secure) != NULL and secure
 
 
 cdef str user_of(pjsip_uri *uri):
@@ -128,7 +136,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
         options |= PJSIP_INV_REQUIRE_100REL
     if agent.terms.timers == "always":
         options |= PJSIP_INV_ALWAYS_USE_TIMER
-    address = contact(transport.type, host, port)
+    address = contact(transport.type, host, port, is_sips(rdata.msg_info.msg.line.req.uri))
     ours = borrow(address)
     status = pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, &ours, &dialog)
     if status != PJ_SUCCESS:
@@ -147,7 +155,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     pjsip_dlg_add_usage(dialog, &application, NULL)
     session.attach(inv, agent, transport.listener if transport.stream else transport)
     session.incoming = True
-    session.transport = "tcp" if transport.stream else "udp"
+    session.transport = transport.scheme
     session.adopt(transport)
     session.host, session.port = the_engine.peer_host, the_engine.peer_port
     session.local_host, session.local_port = host, port
@@ -371,7 +379,7 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
     cdef pjsip_host_port sent_by
     cdef pjsip_generic_int_hdr *hops
     cdef pj_str_t from_, to, uri, ours
-    cdef bytes address = contact(kind_of(home), host, port)
+    cdef bytes address = contact(kind_of(home), host, port, target[:5].lower() == b"sips:")
     cdef bytes any_realm = b"*"
     cdef bytes digest = b"digest"
     cdef pj_status_t status
@@ -398,7 +406,7 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
     session.attach(inv, agent, home)
     session.call_id = to_str(&dialog.call_id.id)
     session.local_host, session.local_port = host, port
-    session.transport = "udp" if isinstance(home, Transport) else "tcp"
+    session.transport = scheme_of(kind_of(home))
     start_timer(inv, agent.terms, True)
     session.bind()
     status = pjsip_inv_invite(inv, &tdata)

@@ -6,6 +6,7 @@ from posix.strings cimport strncasecmp
 
 from pjsip.pjsip cimport (
     PJSIP_TRANSPORT_TCP,
+    PJSIP_TRANSPORT_TLS,
     PJSIP_TRANSPORT_UDP,
     PJSIP_TRANSPORT_UNSPECIFIED,
     PJSIP_URI_IN_REQ_URI,
@@ -73,14 +74,18 @@ cdef inline int transport_wanted(const pjsip_uri *uri) noexcept:
     """The transport type that a URI asks for: UNSPECIFIED where it leaves it open, OTHER if not ours."""
     cdef bint secure = False
     cdef pjsip_sip_uri *sip = sip_uri(uri, &secure)
-    if sip == NULL or secure:
+    if sip == NULL:
         return OTHER
+    if secure:
+        return PJSIP_TRANSPORT_TLS
     if sip.transport_param.slen <= 0:
         return PJSIP_TRANSPORT_UNSPECIFIED
     if equals(&sip.transport_param, b"udp", 3):
         return PJSIP_TRANSPORT_UDP
     if equals(&sip.transport_param, b"tcp", 3):
         return PJSIP_TRANSPORT_TCP
+    if equals(&sip.transport_param, b"tls", 3):
+        return PJSIP_TRANSPORT_TLS
     return OTHER
 
 

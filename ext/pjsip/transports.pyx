@@ -39,6 +39,12 @@ cdef int check(pj_status_t status, str what) except -1:
     return 0
 
 
+cdef str scheme_of(int kind):
+    """``udp``, ``tcp`` or ``tls``."""
+    kind &= ~PJSIP_TRANSPORT_IPV6
+    return "udp" if kind == PJSIP_TRANSPORT_UDP else "tcp" if kind == PJSIP_TRANSPORT_TCP else "tls"
+
+
 cdef class Core:
     """What transports need of the engine, which is one of these."""
 
@@ -91,6 +97,7 @@ cdef class Transport:
 
     def __cinit__(self):
         self.alive = self.connected = False
+        self.name = ""
         self.pending = []
         self.sessions = set()
 
@@ -99,10 +106,12 @@ cdef class Transport:
         cdef pjsip_transport *tp = &self.c.base
         self.agent, self.listener, self.host, self.port = agent, listener, host, port
         self.stream = (kind & ~PJSIP_TRANSPORT_IPV6) != PJSIP_TRANSPORT_UDP
+        self.scheme = scheme_of(kind)
         self.type = kind
         self.local_host, self.local_port = local_host, local_port
         self.remote_host = host.encode()
-        self.label = b"tcp" if self.stream else b"udp"
+        self.remote_name = self.name.encode() if self.name else self.remote_host
+        self.label = self.scheme.encode()
         tp.pool = pjsip_endpt_create_pool(the_core.endpt, b"fp", 512, 512)
         check(pj_atomic_create(tp.pool, 0, &tp.ref_cnt), "create a counter")
         check(pj_lock_create_recursive_mutex(tp.pool, b"fp", &tp.lock), "create a lock")
@@ -110,11 +119,11 @@ cdef class Transport:
         tp.key.type = kind
         if self.stream:
             tp.addr_len = fp_address(&tp.key.rem_addr, PyBytes_AS_STRING(self.remote_host), port)
-            tp.flag = PJSIP_TRANSPORT_RELIABLE
-            tp.remote_name.host = borrow(self.remote_host)
+            tp.flag = listener.c.base.flag
+            tp.remote_name.host = borrow(self.remote_name)  # over TLS, only requests to this name use it
             tp.remote_name.port = port
             tp.factory = &listener.c.base
-            tp.type_name = tp.info = b"TCP"
+            tp.type_name = tp.info = listener.c.base.type_name
         else:
             tp.addr_len = fp_any_peer(&tp.key.rem_addr, kind & PJSIP_TRANSPORT_IPV6)
             tp.flag = PJSIP_TRANSPORT_DATAGRAM
@@ -252,16 +261,19 @@ cdef pj_status_t on_destroy(pjsip_transport *tp) noexcept:
 cdef class Listener:
     """A stream listener: the factory for connections that we open, and the parent of those that we accept."""
 
-    def __init__(self, Agent agent not None, bint v6, bytes host not None, int port, connect not None):
+    def __init__(self, Agent agent not None, bint secure, bint v6, bytes host not None, int port,
+                 connect not None):
         cdef pjsip_tpfactory *factory = &self.c.base
-        cdef int kind = PJSIP_TRANSPORT_TCP | (PJSIP_TRANSPORT_IPV6 if v6 else 0)
+        cdef int kind = PJSIP_TRANSPORT_TLS if secure else PJSIP_TRANSPORT_TCP
+        if v6:
+            kind |= PJSIP_TRANSPORT_IPV6
         self.agent, self.connect, self.local_host, self.local_port = agent, connect, host, port
         factory.pool = pjsip_endpt_create_pool(the_core.endpt, b"fpl", 512, 512)
         check(pj_lock_create_recursive_mutex(factory.pool, b"fpl", &factory.lock), "create a lock")
-        memcpy(factory.obj_name, b"tcplis", 6)
+        memcpy(factory.obj_name, b"tlslis" if secure else b"tcplis", 6)
         factory.type = kind
-        factory.type_name = factory.info = b"TCP"
-        factory.flag = PJSIP_TRANSPORT_RELIABLE
+        factory.type_name = factory.info = b"TLS" if secure else b"TCP"
+        factory.flag = PJSIP_TRANSPORT_RELIABLE | (PJSIP_TRANSPORT_SECURE if secure else 0)
         fp_any_peer(&factory.local_addr, kind & PJSIP_TRANSPORT_IPV6)
         factory.addr_name.host = borrow(host)
         factory.addr_name.port = port
@@ -299,6 +311,8 @@ cdef pj_status_t on_connect(pjsip_tpfactory *factory, pjsip_tpmgr *manager, pjsi
     cdef char host[64]
     cdef int port = 0
     fp_address_text(remote, host, &port)
+    if tdata != NULL:
+        transport.name = to_str(&tdata.dest_info.name)
     try:
         transport.open(listener.agent, factory.type, host.decode(), port, listener, listener.local_host,
                        listener.local_port, PJSIP_TP_DIR_OUTGOING)

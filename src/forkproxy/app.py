@@ -67,6 +67,8 @@ class App:
             admit=self._access.admits,
             nameservers=config.sip.nameservers,
             terms=config.sip.terms,
+            tls=config.sip.tls_settings(),
+            keep_alive=config.sip.keep_alive,
         )
         self._carriers = Carriers(self._endpoint, config.routes())
         self._captures = Captures(config.trace.folder)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
@@ -130,6 +131,31 @@ def test_json_is_a_configuration_too(flow: Path) -> None:
     assert configuration.load(path, {}).media.ports == (4000, 4001)
 
 
+def test_certificates(load: Load, check: Check, tmp_path: Path) -> None:
+    issued = trustme.CA().issue_cert("sip.example.com")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "chain.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "both.pem").write_bytes(issued.private_key_pem.bytes() + issued.cert_chain_pems[0].bytes())
+    text = """\
+sip:
+  listen: [tls://127.0.0.1:0]
+  keep_alive: null
+  tls: {certificate: chain.pem, key: key.pem, hosts: {b.example: both.pem}, client_certificates: optional}
+flows: {default: flow.json}
+"""
+    settings = load(text).sip.tls_settings()
+    assert settings is not None
+    assert (settings.certificate, settings.key) == (tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert settings.hosts == {"b.example": tmp_path / "both.pem"}
+    assert (settings.ca_file, settings.verify, settings.client_certificates) == (None, True, "optional")
+    secret = issued.private_key_pem.bytes()
+    key = serialization.load_pem_private_key(secret, None)
+    best = serialization.BestAvailableEncryption(b"secret")
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, best))
+    assert any("its key has a passphrase" in line for line in said(check(text)))
+
+
 def test_it_is_frozen(whole: Config) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         whole.sip.drain = 1  # type: ignore[misc]
@@ -193,7 +219,7 @@ def keys(model: type[BaseModel] = Config) -> Iterator[tuple[str, Any]]:
 
 def test_ten_mistakes_are_found_at_once(check: Check) -> None:
     assert said(check(TEN_MISTAKES)) == [
-        "2:34: #/sip/listen/1: tls:// is not in this version of forkproxy; udp:// and tcp:// are",
+        "2:34: #/sip/listen/1: needs a certificate: sip.tls.certificate",
         "3:3: #/sip/advertize: is not a known property; did you mean 'advertise'?",
         "5:10: #/media/ports: 20001-29999: RTP takes an even port and RTCP the next, so it must begin even "
         "and end odd; did you mean '20002-29999'?",
@@ -280,6 +306,22 @@ def test_ten_mistakes_are_found_at_once(check: Check) -> None:
         (
             "streams: {ca_file: ~no-such-user/ca.pem}",
             "#/streams/ca_file: '~no-such-user/ca.pem' cannot be read",
+        ),
+        (
+            "sip: {listen: ['tls://127.0.0.1:5061']}",
+            "1:16: #/sip/listen/0: needs a certificate: sip.tls.certificate",
+        ),
+        ("sip: {tls: {key: k.pem}}", "1:13: #/sip/tls/key: needs certificate next to it"),
+        ("sip: {tls: {certificate: nope.pem}}", "'nope.pem' cannot be read: No such file"),
+        ("sip: {tls: {certificate: flow.json}}", "'flow.json': no certificate (PEM) and its key: "),
+        ("sip: {tls: {hosts: {a.example: flow.json}}}", "#/sip/tls/hosts/a.example: 'flow.json': no certif"),
+        (
+            "sip: {tls: {ca_file: flow.json}}",
+            "#/sip/tls/ca_file: 'flow.json' holds no certificate in PEM's form",
+        ),
+        (
+            "trunks: [{name: a, address: 'sips:a.example', numbers: ['*']}]",
+            "#/trunks/0/address: needs a tls:// address in sip.listen, whose certificate it shows",
         ),
         ("streams: {ca_file: ''}", "#/streams/ca_file: '' cannot be read: Is a directory"),
         (

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tests.support import audio
 from tests.support.baresip import Baresip
+from tests.support.certificates import Authority
 from tests.support.consumer import Consumer
-from tests.support.flows import fork_and_bridge
+from tests.support.flows import bridge, fork_and_bridge
 from tests.support.processes import needs
 from tests.support.proxy import ACCOUNT, Proxy
 
@@ -67,6 +68,34 @@ async def test_two_phones_talk_and_the_consumer_hears_each_on_its_track(tmp_path
         assert stream.close_code == 1000
 
         assert after == before, "something is left of the call"
+
+
+@needs("baresip")
+async def test_phones_call_by_tls_and_check_certificates(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    ours, theirs = authority.issue("127.0.0.1", file="ours.pem"), authority.issue("127.0.0.1")
+    tls = {"certificate": str(ours), "ca_file": str(authority.file), "client_certificates": "optional"}
+    listen = ["udp://127.0.0.1:0", "tls://127.0.0.1:0"]
+    pair = (theirs, authority.file)
+    async with (
+        Baresip(tmp_path / "bob", "bob", tone=1000, account=";answermode=auto", certificates=pair) as bob,
+        Baresip(tmp_path / "alice", "alice", tone=440, certificates=pair) as alice,
+        Proxy(
+            tmp_path / "proxy", bridge(bob.tls_uri), config={"sip": {"listen": listen, "tls": tls}}
+        ) as proxy,
+    ):
+        await alice.dial(f"sip:bob@127.0.0.1:{proxy.tls[1]};transport=tls")
+        await alice.event("CALL_ESTABLISHED")
+        await bob.event("CALL_ESTABLISHED")
+        assert (await proxy.metrics())["forkproxy_sip_tls_connections"] == 2
+        await asyncio.sleep(1)
+        await bob.hang_up()
+        await alice.event("CALL_CLOSED")
+        await proxy.idle()
+    for phone, wanted, other in ((alice, 1000, 440), (bob, 440, 1000)):
+        heard = audio.listen(phone.heard(), wanted, other)
+        assert heard.seconds > 0.7, f"{phone.user}: {heard}"
+        assert heard.mixed == 0, f"{phone.user}: {heard}"
 
 
 @needs("baresip")

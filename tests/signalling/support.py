@@ -55,7 +55,7 @@ class Station:
     """An endpoint with the calls that came to it."""
 
     def __init__(
-        self, *listen: str, admit: Callable[[object], bool] = lambda address: True, **more: str
+        self, *listen: str, admit: Callable[[object], bool] = lambda address: True, **more: Any
     ) -> None:
         self.calls: asyncio.Queue[tuple[IncomingLeg, History]] = asyncio.Queue()
         self.endpoint = SipEndpoint(
@@ -85,7 +85,7 @@ class Station:
     def uri(self, user: str = "bob", transport: str = "udp") -> str:
         """What to dial to reach it."""
         host, port = self.address(transport)
-        tail = ";transport=tcp" if transport == "tcp" else ""
+        tail = "" if transport == "udp" else f";transport={transport}"
         return f"sip:{user}@{f'[{host}]' if ':' in host else host}:{port}{tail}"
 
     def dial(self, uri: str, **more: Any) -> tuple[OutgoingLeg, History]:

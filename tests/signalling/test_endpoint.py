@@ -199,6 +199,7 @@ async def test_a_name_that_resolves_and_one_that_does_not(stations: Stations) ->
     [
         "bob@127.0.0.1",
         "sips:bob@127.0.0.1",
+        "sips:bob@127.0.0.1;transport=udp",
         "sip:bob@127.0.0.1;transport=tls",
         "sip:bob@127.0.0.1:99999",
         "sip:bob@127.0.0.1\r\nX: y",
@@ -327,7 +328,14 @@ async def test_a_port_that_is_taken_is_named(stations: Stations) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["127.0.0.1:5060", "tls://127.0.0.1:5061", "udp://sip.example:5060", "udp://127.0.0.1:70000", "udp://"],
+    [
+        "127.0.0.1:5060",
+        "tls://127.0.0.1:5061",
+        "ws://127.0.0.1:80",
+        "udp://sip.example:5060",
+        "udp://127.0.0.1:70000",
+        "udp://",
+    ],
 )
 async def test_listen_urls_that_are_none(url: str) -> None:
     with pytest.raises(SignallingError, match=re.escape(url)):

@@ -15,7 +15,7 @@ WILDCARD = parse_listen("udp://0.0.0.0:5060")
 def test_what_is_bound_is_told() -> None:
     own = OwnAddresses(None)
     assert own.host(BOUND, "192.0.2.1") == "127.0.0.1"
-    assert own.port(5060) == 5060
+    assert own.port(BOUND) == 5060
 
 
 def test_behind_a_wildcard_it_is_the_way_to_the_peer() -> None:
@@ -28,17 +28,18 @@ def test_behind_a_wildcard_it_is_the_way_to_the_peer() -> None:
 @pytest.mark.parametrize(
     ("advertise", "host", "port"),
     [
-        ("sip.example", "sip.example", 7),
+        ("sip.example", "sip.example", 5060),
         ("sip.example:5099", "sip.example", 5099),
         ("203.0.113.1:5099", "203.0.113.1", 5099),
         ("[2001:db8::1]:5099", "2001:db8::1", 5099),
-        ("2001:db8::1", "2001:db8::1", 7),
+        ("2001:db8::1", "2001:db8::1", 5060),
     ],
 )
 def test_what_is_advertised_is_told_to_all(advertise: str, host: str, port: int) -> None:
     own = OwnAddresses(advertise)
     assert own.host(BOUND, "127.0.0.1") == own.host(WILDCARD) == host
-    assert own.port(7) == port
+    assert own.port(BOUND) == port
+    assert own.port(parse_listen("tls://127.0.0.1:5061")) == 5061, "TLS has a port of its own"
 
 
 @pytest.mark.parametrize("advertise", ["", "a b", "sip.example:70000", "<x>", "1:2:3", "[::1", "sip:"])

@@ -17,7 +17,9 @@ from tests.support.processes import Process, free_ports, until
 _MODULES = "/usr/lib/baresip/modules"
 
 
-def _config(folder: Path, sip: int, control: int, rtp: int, wav: Path) -> str:
+def _config(
+    folder: Path, sip: int, control: int, rtp: int, wav: Path, certificates: tuple[Path, Path] | None
+) -> str:
     settings = {
         "poll_method": "epoll",
         "sip_listen": f"127.0.0.1:{sip}",
@@ -42,6 +44,12 @@ def _config(folder: Path, sip: int, control: int, rtp: int, wav: Path) -> str:
         "ctrl_tcp_listen": f"127.0.0.1:{control}",
         "snd_path": str(folder),
     }
+    if certificates is not None:
+        settings |= {
+            "sip_certificate": str(certificates[0]),
+            "sip_cafile": str(certificates[1]),
+            "sip_verify_server": "yes",
+        }
     loaded = {
         "module": ["g711", "g722", "aufile", "sndfile", "srtp"],
         "module_tmp": ["uuid", "account"],
@@ -56,6 +64,7 @@ class Baresip:
     """A running baresip; an async context manager.
 
     `account` is appended to the account line, e.g. ``";answermode=auto"`` for a phone that answers by itself.
+    `certificates`: its own with the key, and the authority's, for SIP over TLS.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class Baresip:
         seconds: float = 30,
         account: str = "",
         codec: str = "pcmu",
+        certificates: tuple[Path, Path] | None = None,
     ) -> None:
         self.folder = folder
         self.user = user
@@ -76,6 +86,7 @@ class Baresip:
         self.sip_port, self.control_port = ports[0], ports[2]  # ports[1] is taken too: SIP over TLS
         self._rtp_port = ports[4]
         self._account = f"<sip:{user}@127.0.0.1:{self.sip_port}>;regint=0;audio_codecs={codec}{account}\n"
+        self._certificates = certificates
         self._tone = tone
         self._seconds = seconds
         self._process: Process | None = None
@@ -88,13 +99,18 @@ class Baresip:
         """What to dial to reach this phone."""
         return f"sip:{self.user}@127.0.0.1:{self.sip_port}"
 
+    @property
+    def tls_uri(self) -> str:
+        """What to dial to reach it over TLS: the port behind the other one."""
+        return f"sip:{self.user}@127.0.0.1:{self.sip_port + 1};transport=tls"
+
     async def __aenter__(self) -> Baresip:
         self.folder.mkdir(parents=True)
         rate = 16000 if "/16000" in self._account else 8000  # baresip plays a file at its codec's rate only
         tone = audio.tone(self._tone * 8000 / rate, self._seconds * rate / 8000)
         wav = audio.write_wav(self.folder / "says.wav", tone, rate)
         (self.folder / "config").write_text(
-            _config(self.folder, self.sip_port, self.control_port, self._rtp_port, wav)
+            _config(self.folder, self.sip_port, self.control_port, self._rtp_port, wav, self._certificates)
         )
         (self.folder / "accounts").write_text(self._account)
         (self.folder / "contacts").write_text("")

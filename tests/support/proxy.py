@@ -59,6 +59,7 @@ class Proxy:
         self._process: Process | None = None
         self.udp: tuple[str, int] = ("", 0)
         self.tcp: tuple[str, int] = ("", 0)
+        self.tls: tuple[str, int] = ("", 0)
         self.api = ""
 
     @property
@@ -132,6 +133,7 @@ class Proxy:
         listening = dict(part.split(":", 1) for part in match["sip"].split(","))
         self.udp = _host_port(listening["udp"]) if "udp" in listening else ("", 0)
         self.tcp = _host_port(listening["tcp"]) if "tcp" in listening else ("", 0)
+        self.tls = _host_port(listening["tls"]) if "tls" in listening else ("", 0)
         self.api = match["api"]
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:

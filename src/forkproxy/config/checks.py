@@ -25,7 +25,8 @@ def cross_check(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _listeners(document)
     yield from _trunks(document)
     yield from _account(document)
-    yield from _ca_file(document, folder)
+    yield from _ca_file(document, folder, ("streams", "ca_file"))
+    yield from _tls(document, folder)
     yield from _flow_keys(document)
 
 
@@ -139,11 +140,10 @@ def _account(document: Document) -> Iterator[Problem]:
         yield document.problem(("account", "auth_token"), message, key=True, warning=True)
 
 
-def _ca_file(document: Document, folder: Path) -> Iterator[Problem]:
-    written = at(document, "streams", "ca_file")
+def _ca_file(document: Document, folder: Path, path: tuple[str, ...]) -> Iterator[Problem]:
+    written = at(document, *path)
     if not isinstance(written, str):
         return
-    path = ("streams", "ca_file")
     try:
         text = (folder / Path(written).expanduser()).read_text("ascii", "replace")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
@@ -151,6 +151,59 @@ def _ca_file(document: Document, folder: Path) -> Iterator[Problem]:
         yield document.problem(path, f"{written!r} holds no certificate in PEM's form")
     except (OSError, RuntimeError, ValueError) as error:
         yield document.problem(path, f"{written!r} cannot be read: {reason(error)}")
+
+
+def _tls(document: Document, folder: Path) -> Iterator[Problem]:
+    """Certificates that can be used, and something that needs them has them."""
+    tls = at(document, "sip", "tls")
+    tls = tls if isinstance(tls, dict) else {}
+    urls = at(document, "sip", "listen")
+    listening = [
+        index
+        for index, url in enumerate(urls if isinstance(urls, list) else ())
+        if isinstance(url, str) and url.lower().startswith("tls://")
+    ]
+    if listening and tls.get("certificate") is None:
+        yield document.problem(("sip", "listen", listening[0]), "needs a certificate: sip.tls.certificate")
+    if tls.get("key") is not None and tls.get("certificate") is None:
+        yield document.problem(("sip", "tls", "key"), "needs certificate next to it", key=True)
+    trunks = at(document, "trunks")
+    for index, trunk in enumerate(trunks if isinstance(trunks, list) else ()):
+        address = trunk.get("address") if isinstance(trunk, dict) else None
+        secure = isinstance(address, str) and (
+            address.lower().startswith("sips:") or ";transport=tls" in address.lower()
+        )
+        if secure and not listening:
+            message = "needs a tls:// address in sip.listen, whose certificate it shows"
+            yield document.problem(("trunks", index, "address"), message)
+    yield from _ca_file(document, folder, ("sip", "tls", "ca_file"))
+    files: list[tuple[tuple[str | int, ...], str, object]] = [
+        (("sip", "tls", "certificate"), str(tls.get("certificate")), tls.get("key"))
+    ]
+    hosts = tls.get("hosts")
+    if isinstance(hosts, dict):
+        files += [(("sip", "tls", "hosts", name), file, None) for name, file in hosts.items()]
+    for path, file, key in files:
+        if not isinstance(at(document, *path), str):
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                folder / Path(file).expanduser(),
+                folder / Path(key).expanduser() if isinstance(key, str) else None,
+                password=_no_passphrase,
+            )
+        except ssl.SSLError as error:
+            what = f"{file!r}" if key is None else f"{file!r} and {key!r}"
+            why = error.reason or str(error)
+            yield document.problem(path, f"{what}: no certificate (PEM) and its key: {why}")
+        except (OSError, RuntimeError, ValueError) as error:
+            what = f"{file!r}" if key is None else f"{file!r} or {key!r}"
+            yield document.problem(path, f"{what} cannot be read: {reason(error)}")
+
+
+def _no_passphrase() -> str:
+    """OpenSSL would otherwise ask on the terminal."""
+    raise ValueError("its key has a passphrase; store it without one")
 
 
 def _flow_keys(document: Document) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from forkproxy.model import Address, Redirects, Refresher, SrtpMode, Terms, Time
 from forkproxy.numbers import Rule
 
 if TYPE_CHECKING:
+    from forkproxy.signalling.tls import TlsSettings
     from forkproxy.signalling.trunks import Trunk
 
 
@@ -66,6 +67,23 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class TlsConfig(Section):
+    """Certificates for SIP over TLS. The files are read again when they change."""
+
+    certificate: OptionalFile = None
+    """Our certificate, and behind it those that lead to a known authority (PEM). `tls://` needs it."""
+    key: OptionalFile = None
+    """Its key, without a passphrase; null: in the same file."""
+    hosts: Mapping[str, File] = {}
+    """Other certificates by the name that peers ask for (SNI), each file with its key."""
+    ca_file: OptionalFile = None
+    """Authorities (PEM): those of servers beside the system's, those of clients instead of the system's."""
+    verify: bool = True
+    """Whether servers that forkproxy connects to must show a certificate for the name that was dialled."""
+    client_certificates: Literal["off", "optional", "required"] = "off"
+    """Whether peers that connect are asked for a certificate, and whether they must have one."""
+
+
 class SipConfig(Section):
     """How SIP comes in."""
 
@@ -73,7 +91,7 @@ class SipConfig(Section):
         "udp://0.0.0.0:5060",
         "tcp://0.0.0.0:5060",
     )
-    """Addresses to listen at: ``udp://`` and ``tcp://``. Port 0 picks a free one; the ready line names it."""
+    """Addresses to listen at: ``udp://``, ``tcp://``, ``tls://``. Port 0 picks one."""
     advertise: Annotated[str | None, _or_null(values.advertised)] = None
     """The public host, or host:port, that peers must use when forkproxy is behind NAT."""
     nameservers: tuple[Annotated[Address, PlainValidator(values.nameserver)], ...] = ()
@@ -97,6 +115,9 @@ class SipConfig(Section):
     """Whose provisional responses are reliable (RFC 3262): of callers who require it, or of all who can."""
     redirects: Redirects = "refuse"
     """What becomes of a callee's 3xx: ``refuse``, ``follow`` (to where the trunks allow), or ``pass``."""
+    tls: TlsConfig = TlsConfig()
+    keep_alive: Annotated[float, Field(ge=1, le=3600)] | None = 100
+    """Seconds between keep-alives on TCP and TLS connections that forkproxy opened and that carry calls."""
 
     @model_validator(mode="after")
     def _session_times(self) -> Self:
@@ -113,6 +134,21 @@ class SipConfig(Section):
             min_expires=self.session_min,
             refresher=self.session_refresher,
             reliable=self.reliable_responses == "supported",
+        )
+
+    def tls_settings(self) -> TlsSettings | None:
+        """The certificates as signalling wants them; None: there is none."""
+        from forkproxy.signalling.tls import TlsSettings
+
+        if self.tls.certificate is None:
+            return None
+        return TlsSettings(
+            certificate=self.tls.certificate,
+            key=self.tls.key,
+            hosts=self.tls.hosts,
+            ca_file=self.tls.ca_file,
+            verify=self.tls.verify,
+            client_certificates=self.tls.client_certificates,
         )
 
     @property

@@ -16,8 +16,8 @@ from forkproxy.numbers import Rule
 
 Network = IPv4Network | IPv6Network
 
-TRANSPORTS = ("udp", "tcp")
-LATER = ("tls", "ws", "wss")
+TRANSPORTS = ("udp", "tcp", "tls")
+LATER = ("ws", "wss")
 """Transports that SIP has and this version does not."""
 
 CODECS = ("PCMU", "PCMA", "G722", "L16/8000", "L16/16000", "L16/24000", "L16/48000")
@@ -57,7 +57,7 @@ def text(value: object) -> str:
 
 
 def listen_url(value: object) -> str:
-    """Where SIP is listened for, ``udp://ADDRESS:PORT`` or ``tcp://ADDRESS:PORT``; port 0 picks a free one.
+    """Where SIP is listened for, ``udp://ADDRESS:PORT``, ``tcp://`` or ``tls://``; port 0 picks a free one.
 
     >>> listen_url("UDP://[::1]:05060")
     'udp://[::1]:5060'
@@ -67,9 +67,11 @@ def listen_url(value: object) -> str:
     scheme = match[1].lower() if match else ""
     if match is None or scheme not in TRANSPORTS:
         if scheme in LATER:
-            raise ValueError(f"{scheme}:// is not in this version of forkproxy; udp:// and tcp:// are")
+            raise ValueError(
+                f"{scheme}:// is not in this version of forkproxy; udp://, tcp:// and tls:// are"
+            )
         hint = did_you_mean(scheme, TRANSPORTS) if scheme else ""
-        raise ValueError(f"{url!r} is not a listen URL (udp://ADDRESS:PORT or tcp://ADDRESS:PORT){hint}")
+        raise ValueError(f"{url!r} is not a listen URL (udp://ADDRESS:PORT, tcp:// or tls://){hint}")
     rest = match[2]
     if rest.rstrip("/") != rest or "/" in rest or "?" in rest:
         raise ValueError(f"{url!r} has a path; a listen URL ends with the port")
@@ -164,15 +166,13 @@ def network(value: object) -> Network:
 
 
 def trunk_address(value: object) -> str:
-    """Where a trunk's calls go out: ``sip:host``, with a port and ``;transport=udp`` or ``tcp`` if wanted."""
+    """Where a trunk's calls go out: ``sip:host``, with a port and ``;transport=tcp`` or ``tls`` if wanted."""
     uri = text(value)
     match = _TRUNK.fullmatch(uri)
     if match is None:
         hint = f"; did you mean 'sip:{uri}'?" if _host_port(uri) else ""
         raise ValueError(f"{uri!r} is not a SIP URI (sip:HOST:PORT){hint}")
     scheme, target, parameters, headers = match.groups()
-    if scheme.lower() == "sips":
-        raise ValueError("sips: is not in this version of forkproxy; sip: is")
     if "@" in target:
         raise ValueError(f"{uri!r} names a user; the dialled number goes there")
     if headers:
@@ -181,12 +181,14 @@ def trunk_address(value: object) -> str:
         raise ValueError(f"{uri!r} has no usable host and port")
     for parameter in filter(None, parameters.lower().split(";")):
         name, _, setting = parameter.partition("=")
+        if name == "transport" and setting == "udp" and scheme.lower() == "sips":
+            raise ValueError("sips: goes over TLS, not over UDP")
         if name != "transport" or setting in TRANSPORTS:
             continue
         if setting in LATER:
-            raise ValueError(f"transport={setting} is not in this version of forkproxy; udp and tcp are")
+            raise ValueError(f"transport={setting} is not in this version of forkproxy; udp, tcp and tls are")
         raise ValueError(
-            f"{setting!r} is not a transport{did_you_mean(setting, TRANSPORTS)}; udp and tcp are"
+            f"{setting!r} is not a transport{did_you_mean(setting, TRANSPORTS)}; udp, tcp and tls are"
         )
     return uri
 

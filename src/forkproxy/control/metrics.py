@@ -81,6 +81,7 @@ METRICS: dict[str, Metric] = {
     "sip_transactions": _gauge("SIP transactions; those of an ended call live for 32 seconds more."),
     "sip_transports": _gauge("SIP transports."),
     "sip_tcp_connections": _gauge("TCP connections for SIP."),
+    "sip_tls_connections": _gauge("TLS connections for SIP, those in their handshake included."),
     "sip_pools": _gauge("PJSIP's memory pools."),
     "sip_pool_bytes": _gauge("Octets in PJSIP's memory pools."),
     # SIP: messages
@@ -123,10 +124,15 @@ METRICS: dict[str, Metric] = {
     "sip_malformed_empty": _counter("Datagrams with nothing in them."),
     "sip_malformed_sdp": _counter("Session descriptions that cannot be read."),
     "sip_send_errors": _counter("Messages that could not be sent."),
-    "sip_connections_refused": _counter("TCP connections refused because there were too many."),
-    "sip_connections_failed": _counter("TCP connections that could not be made."),
-    "sip_connections_idle": _counter("TCP connections closed because nothing came."),
-    "sip_connections_stalled": _counter("TCP connections closed because the peer did not read."),
+    "sip_connections_refused": _counter("TCP and TLS connections refused because there were too many."),
+    "sip_connections_failed": _counter("TCP and TLS connections that could not be made."),
+    "sip_connections_idle": _counter("TCP and TLS connections closed because nothing came."),
+    "sip_connections_stalled": _counter("TCP and TLS connections closed because the peer did not read."),
+    "sip_connections_dead": _counter("Connections of ours closed because a keep-alive was not answered."),
+    "sip_tls_failed": _counter(
+        "TLS handshakes that failed or took too long, and TLS connections that broke."
+    ),
+    "sip_tls_reloaded": _counter("Times that the certificates were read again."),
     # RTP: what is held
     "rtp_legs": _gauge("RTP legs."),
     "rtp_ports": _gauge("UDP sockets that are bound for RTP and RTCP."),

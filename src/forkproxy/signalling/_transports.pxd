@@ -39,11 +39,13 @@ cdef class Transport:
     cdef readonly Agent agent
     cdef readonly Listener listener  # streams: the one that it was accepted or opened by
     cdef readonly bint stream, alive, connected
+    cdef readonly str scheme  # udp, tcp or tls
     cdef readonly str host  # of the peer; "" on datagram sockets
+    cdef readonly str name  # of the peer, as it was dialled: what its certificate must be for
     cdef readonly int port, type
     cdef readonly bytes local_host
     cdef readonly int local_port
-    cdef bytes remote_host, label
+    cdef bytes remote_host, remote_name, label
     cdef object send, close
     cdef list pending  # (data, token, callback) of what waits for the connection
     cdef set sessions  # those that are bound to this connection
@@ -54,3 +56,4 @@ cdef class Transport:
 cdef int direct(pjsip_tx_data *tdata, bytes host, int port, bytes name, str address, int peer_port,
                 int kind) except -1
 cdef int check(pj_status_t status, str what) except -1
+cdef str scheme_of(int kind)

@@ -36,7 +36,9 @@ class Transport:
     stream: bool
     alive: bool
     connected: bool
+    scheme: str
     host: str
+    name: str
     port: int
     type: int
     local_host: bytes
@@ -56,7 +58,13 @@ class Listener:
     local_host: bytes
     local_port: int
     def __init__(
-        self, agent: Agent, v6: bool, host: bytes, port: int, connect: Callable[[Transport], None]
+        self,
+        agent: Agent,
+        secure: bool,
+        v6: bool,
+        host: bytes,
+        port: int,
+        connect: Callable[[Transport], None],
     ) -> None: ...
     def accept(
         self, host: str, port: int, send: Callable[[bytes], None], close: Callable[[], None]

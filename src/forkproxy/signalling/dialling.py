@@ -77,7 +77,7 @@ class Attempts:
         try:
             session = _calls.invite(
                 self._endpoint.agent, listener.home, invite.target.text.encode(), invite.local, invite.remote,
-                host.encode(), self._endpoint.own.port(listener.url.port), invite.sdp, invite.headers,
+                host.encode(), self._endpoint.own.port(listener.url), invite.sdp, invite.headers,
                 invite.username, invite.password, invite.max_forwards, self._leg,
                 destination.host, destination.port, invite.target.host.encode(),
             )  # fmt: skip

@@ -246,7 +246,7 @@ async def open_dialog(
     if destination is None or home is None:
         why = f"no listener reaches {found[0]}" if found else f"{target.host} has no address"
         raise SignallingError(f"{uri!r}: {why}")
-    host, port = endpoint.own.host(home.url, destination.host), endpoint.own.port(home.url.port)
+    host, port = endpoint.own.host(home.url, destination.host), endpoint.own.port(home.url)
     bracketed = f"[{host}]" if ":" in host else host
     transport = "" if destination.transport == "udp" else f";transport={destination.transport}"
     contact = f"<sip:{user + '@' if user else ''}{bracketed}:{port}{transport}>"

@@ -28,12 +28,19 @@ from forkproxy.signalling.events import (
 from forkproxy.signalling.health import Health
 from forkproxy.signalling.intake import Intake, TraceMessage
 from forkproxy.signalling.legs import IncomingLeg, Leg, Listener, OutgoingLeg
-from forkproxy.signalling.listeners import AnyListener, DatagramListener, StreamListener, parse_listen
+from forkproxy.signalling.listeners import (
+    SCHEMES,
+    AnyListener,
+    DatagramListener,
+    StreamListener,
+    parse_listen,
+)
 from forkproxy.signalling.locate import Destination, transport_of
 from forkproxy.signalling.midcall import PeerRequest, PeerResponse, content
 from forkproxy.signalling.own import OwnAddresses
 from forkproxy.signalling.requests import Reply, headers_of
 from forkproxy.signalling.resolver import Resolver
+from forkproxy.signalling.tls import Certificates, TlsSettings
 
 if TYPE_CHECKING:
     from forkproxy.signalling._sessions import Event, Session
@@ -45,6 +52,8 @@ CLOSING = 2.0
 """Seconds that close() waits for the answers to its own BYEs and CANCELs."""
 UNREFRESHED = "No session refresh received."
 """PJSIP's reason for the end of a leg whose session timer ran out."""
+WATCH = 10.0
+"""Seconds between looks at the files of the certificates."""
 COUNTED = (
     "calls_in", "calls_out", "refused", "refused_draining", "unacceptable", "merged", "too_many_hops",
     "refreshed", "reoffers", "updated", "reoffers_refused", "options", "requests_passed", "methods_refused",
@@ -52,7 +61,7 @@ COUNTED = (
     "malformed_length", "malformed_oversize", "malformed_empty", "malformed_sdp", "mended",
     "keepalives", "send_errors",
     "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
-    "failed_over", "registrations_failed", "sessions_expired",
+    "failed_over", "registrations_failed", "sessions_expired", "connections_dead", "tls_failed", "tls_reloaded",
 )  # fmt: skip
 """The counters that only grow; docs/sip.md says what each means."""
 
@@ -70,24 +79,33 @@ class SipEndpoint:
         admit: Callable[[Address], bool],
         nameservers: Sequence[Address] = (),
         terms: Terms | None = None,
+        tls: TlsSettings | None = None,
+        keep_alive: float | None = None,
     ) -> None:
         """
         Args:
-            listen: ``udp://127.0.0.1:5060``, ``tcp://[::1]:0`` ...; port 0 picks one.
+            listen: ``udp://127.0.0.1:5060``, ``tcp://[::1]:0``, ``tls://...``; port 0 picks one.
             advertise: the public ``host[:port]`` when behind NAT; it goes into Contact and Via.
             user_agent: what User-Agent and Server say.
             on_invite: called with every new call that is admitted.
             admit: whether requests from this address are heard; 403 otherwise.
             nameservers: whom to ask for names instead of the system's; they hold for the whole process.
             terms: session timers and reliable responses; `terms` changes them for the calls to come.
+            tls: the certificates; ``tls://`` listen addresses need them.
+            keep_alive: seconds between keep-alives on connections that we opened and that carry calls.
 
         Raises:
-            SignallingError: a listen address or `advertise` cannot be used; the message names it.
+            SignallingError: a listen address, `advertise` or a certificate cannot be used; it is named.
             EngineError: PJSIP cannot be loaded.
         """
         self._urls = [parse_listen(url) for url in listen]
         if not self._urls:
             raise SignallingError("nothing to listen on: give at least one udp:// or tcp:// address")
+        if tls is None and (needing := next((url for url in self._urls if url.scheme == "tls"), None)):
+            raise SignallingError(f"{needing.url}: TLS needs a certificate")
+        self.certificates = None if tls is None else Certificates(tls)
+        self.keep_alive = keep_alive
+        self._watching: asyncio.TimerHandle | None = None
         self.own = OwnAddresses(advertise)
         self._product = uris.reason_phrase(user_agent) or b"forkproxy"
         self._on_invite = on_invite
@@ -129,6 +147,25 @@ class SipEndpoint:
             except OSError as error:
                 await self.close()
                 raise SignallingError(f"cannot listen on {url.url}: {error.strerror or error}") from error
+        if self.certificates is not None:
+            self._watch_certificates()
+
+    def _watch_certificates(self) -> None:
+        """Certificates are renewed by others, while we run."""
+        assert self.certificates is not None
+        if self.certificates.refresh():
+            self.intake.count("tls_reloaded")
+        self._watching = asyncio.get_running_loop().call_later(WATCH, self._watch_certificates)
+
+    def reload_certificates(self) -> None:
+        """Read the certificates again now, changed or not; connections that are open stay as they are.
+
+        Raises:
+            SignallingError: a file cannot be used; the old certificates stay.
+        """
+        if self.certificates is not None:
+            self.certificates.reload()
+            self.intake.count("tls_reloaded")
 
     @property
     def listening(self) -> list[str]:
@@ -153,6 +190,8 @@ class SipEndpoint:
             session.terminate(503)
         self._driver.pump()
         self._running = False
+        if self._watching is not None:
+            self._watching.cancel()
         for task in self._dialling:
             task.cancel()
         for listener in self._listeners:
@@ -202,8 +241,10 @@ class SipEndpoint:
         remote = uris.name_addr(to_display, uris.without_parameters(target))
         extra = uris.headers((*headers, *target.headers))
         descriptions.parse(sdp)
-        if target.transport not in ("udp", "tcp"):
-            raise SignallingError(f"{uri!r}: transport {target.transport} is not supported; udp and tcp are")
+        if target.transport not in SCHEMES:
+            raise SignallingError(
+                f"{uri!r}: transport {target.transport} is not supported; udp, tcp and tls are"
+            )
         located = self._driver.resolver.located(target)
         settled = located is not None or target.port is not None or transport_of(target.text) is not None
         if settled and target.transport not in self.schemes:
@@ -268,7 +309,7 @@ class SipEndpoint:
         if listener is None:
             return ""
         host = self.own.host(listener.url, destination.host)
-        return str(Address(host, self.own.port(listener.url.port)))
+        return str(Address(host, self.own.port(listener.url)))
 
     async def request(
         self,
@@ -297,7 +338,7 @@ class SipEndpoint:
         if listener is None:
             raise SignallingError(f"no listener reaches {destination}")
         host = self.own.host(listener.url, destination.host)
-        port = self.own.port(listener.url.port)
+        port = self.own.port(listener.url)
         contact = None
         if contact_user is not None:
             tail = "" if destination.transport == "udp" else f";transport={destination.transport}"
@@ -430,7 +471,7 @@ class SipEndpoint:
             return 503
         for listener in self._listeners:
             if listener.home is transport or listener.home is transport.listener:
-                return self.own.host(listener.url, host).encode(), self.own.port(listener.url.port)
+                return self.own.host(listener.url, host).encode(), self.own.port(listener.url)
         return 503
 
     @property
@@ -454,9 +495,8 @@ class SipEndpoint:
             "transports": held["transports"],
             "pools": held["pools"],
             "pool_bytes": held["pool_bytes"],
-            "tcp_connections": sum(
-                len(each.connections) for each in self._listeners if isinstance(each, StreamListener)
-            ),
+            "tcp_connections": self._connections("tcp"),
+            "tls_connections": self._connections("tls"),
             "received": self.agent.received,
             "sent": self.agent.sent,
             "malformed": 0,
@@ -468,6 +508,10 @@ class SipEndpoint:
     def count(self, what: str) -> None:
         """One more of something that the engine counts, too."""
         self.agent.counts[what] = self.agent.counts.get(what, 0) + 1
+
+    def _connections(self, scheme: str) -> int:
+        streams = (each for each in self._listeners if isinstance(each, StreamListener))
+        return sum(len(each.connections) for each in streams if each.url.scheme == scheme)
 
     def set_trace(self, callback: Callable[[TraceMessage], None] | None) -> None:
         """Show every SIP message to `callback`; None stops it."""

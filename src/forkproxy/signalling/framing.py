@@ -30,6 +30,11 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Pong:
+    """The peer's answer to a keep-alive of ours."""
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """The stream cannot be followed any further: answer `head` with `status` and close."""
 
@@ -40,7 +45,7 @@ class Broken:
     """What there is of the message that broke it."""
 
 
-Piece = Message | Ping | Broken
+Piece = Message | Ping | Pong | Broken
 
 
 class Framer:
@@ -51,6 +56,11 @@ class Framer:
         self._buffer = bytearray()
         self._wanted = 0
         self._broken = False
+        self._pongs = 0
+
+    def pinged(self) -> None:
+        """We have sent a keep-alive: one CRLF more is its answer, not half a ping of the peer's."""
+        self._pongs += 1
 
     @property
     def partial(self) -> bool:
@@ -74,6 +84,10 @@ class Framer:
     def _next(self) -> Piece | None:
         buffer = self._buffer
         blank = len(buffer) - len(buffer.lstrip(b"\r\n"))
+        if self._pongs and buffer.startswith(b"\r\n"):
+            self._pongs -= 1
+            del buffer[:2]
+            return Pong()
         if blank:
             pings = buffer.count(PING, 0, blank)
             if blank == len(buffer) and blank % 4 and blank < 4:

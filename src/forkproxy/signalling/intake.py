@@ -36,7 +36,7 @@ class TraceMessage:
     local: Address
     remote: Address
     transport: str
-    """``udp`` or ``tcp``."""
+    """``udp``, ``tcp`` or ``tls``."""
     data: bytes
 
 
@@ -84,8 +84,7 @@ class Intake:
         if self.tracer is None:
             return
         local = Address(transport.local_host.decode(), transport.local_port)
-        kind = "tcp" if transport.stream else "udp"
-        self.tracer(TraceMessage(time.time(), sent, local, Address(host, port), kind, data))
+        self.tracer(TraceMessage(time.time(), sent, local, Address(host, port), transport.scheme, data))
 
     def count(self, what: str) -> None:
         """One more of `what`."""

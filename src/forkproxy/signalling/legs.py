@@ -236,7 +236,7 @@ class IncomingLeg(Leg):
         self.offer: bytes | None = session.remote_sdp
         """The INVITE's session description; None: the caller wants our offer, in the 200."""
         self.transport = session.transport
-        """``udp`` or ``tcp``."""
+        """``udp``, ``tcp`` or ``tls``."""
 
     @cached_property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -290,7 +290,7 @@ class OutgoingLeg(Leg):
     def __init__(self, endpoint: SipEndpoint, leg_id: str, on_event: Listener, uri: uris.SipUri) -> None:
         super().__init__(endpoint, leg_id, on_event)
         self.uri = uri.text
-        self.remote = Address(uri.host, uri.port or 5060)
+        self.remote = Address(uri.host, uri.port or (5061 if uri.transport == "tls" else 5060))
         self.given_up = False
         """Whether we have hung up; then nothing more is tried."""
         self.attempts: Attempts | None = None

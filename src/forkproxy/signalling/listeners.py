@@ -1,4 +1,4 @@
-"""Where an endpoint listens: `udp://host:port` and `tcp://host:port`, opened and closed."""
+"""Where an endpoint listens: `udp://host:port`, `tcp://host:port`, `tls://host:port`, opened and closed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ipaddress
 import re
 import socket
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from forkproxy.errors import SignallingError
@@ -18,7 +18,9 @@ from forkproxy.signalling.sockets import CONNECT, Connection, Datagrams
 if TYPE_CHECKING:
     from forkproxy.signalling._transports import Agent, Listener, Transport
     from forkproxy.signalling.endpoint import SipEndpoint
+    from forkproxy.signalling.tls import Certificates
 
+SCHEMES = ("udp", "tcp", "tls")
 MAX_CONNECTIONS = 4096
 """Stream connections from peers on one listener."""
 MAX_PER_HOST = 256
@@ -57,8 +59,8 @@ def parse_listen(url: str) -> ListenUrl:
     match = _URL.fullmatch(url)
     if match is None or int(match["port"]) > 65535:
         raise SignallingError(f"{url!r} is no listen address; write udp://127.0.0.1:5060 or tcp://[::]:5060")
-    if match["scheme"] not in ("udp", "tcp"):
-        raise SignallingError(f"{url!r}: {match['scheme']} is not supported; udp and tcp are")
+    if match["scheme"] not in SCHEMES:
+        raise SignallingError(f"{url!r}: {match['scheme']} is not supported; udp, tcp and tls are")
     host = match["host"].strip("[]")
     if host == "localhost":
         host = "127.0.0.1"
@@ -98,11 +100,12 @@ class DatagramListener:
             raw.close()
             raise
         port = protocol.socket.get_extra_info("sockname")[1]
+        bound = replace(url, port=port)
         home = _transports.datagrams(
-            agent, url.v6, endpoint.own.host(url).encode(), endpoint.own.port(port), protocol.socket.sendto
+            agent, url.v6, endpoint.own.host(url).encode(), endpoint.own.port(bound), protocol.socket.sendto
         )
         protocol.transport = home
-        return cls(ListenUrl(url.url, url.scheme, url.host, port), protocol, home)
+        return cls(bound, protocol, home)
 
     async def close(self) -> None:
         """Close the socket; what PJSIP still holds of it goes with its last transaction."""
@@ -111,11 +114,12 @@ class DatagramListener:
 
 
 class StreamListener:
-    """An open TCP server socket, its connections, and those that we open ourselves."""
+    """An open TCP server socket, with TLS or without, its connections, and those that we open ourselves."""
 
     def __init__(self, endpoint: SipEndpoint, url: ListenUrl) -> None:
         self.endpoint = endpoint
         self.url = url
+        self.certificates: Certificates | None = endpoint.certificates if url.scheme == "tls" else None
         self.connections: set[Connection] = set()
         self.home: Listener
         self._hosts: Counter[str] = Counter()
@@ -136,9 +140,14 @@ class StreamListener:
             lambda: Connection(listener), url.host, url.port, family=family, backlog=1024, start_serving=False
         )
         port = listener._server.sockets[0].getsockname()[1]
-        listener.url = ListenUrl(url.url, url.scheme, url.host, port)
+        listener.url = replace(url, port=port)
         listener.home = _transports.Listener(
-            agent, url.v6, endpoint.own.host(url).encode(), endpoint.own.port(port), listener._connect
+            agent,
+            url.scheme == "tls",
+            url.v6,
+            endpoint.own.host(url).encode(),
+            endpoint.own.port(listener.url),
+            listener._connect,
         )
         await listener._server.start_serving()
         return listener

@@ -47,10 +47,10 @@ class Lookup(Protocol):
 
 def transport_of(uri: str) -> str | None:
     """The transport that a SIP URI names; None: it leaves that open."""
+    if uri.lower().startswith("sips:"):
+        return "tls"
     match = _TRANSPORT.search(uri.partition("?")[0])
-    if match is not None:
-        return match[1].lower()
-    return "tls" if uri.lower().startswith("sips:") else None
+    return match[1].lower() if match is not None else None
 
 
 def fixed(host: str, port: int | None, wanted: str | None) -> list[Destination] | None:

@@ -45,9 +45,12 @@ class OwnAddresses:
             found = self._routes[peer] = route_from(peer, url.v6)
         return found
 
-    def port(self, bound: int) -> int:
-        """The port that peers are told, for one that we are bound to."""
-        return self._advertised.port if self._advertised is not None and self._advertised.port else bound
+    def port(self, url: ListenUrl) -> int:
+        """The port that peers are told for a listener, whose own is known. An advertised port is for UDP and
+        TCP; TLS has always another one, and tells the one that it is bound to."""
+        if self._advertised is None or not self._advertised.port or url.scheme == "tls":
+            return url.port
+        return self._advertised.port
 
 
 def route_from(peer: str, v6: bool) -> str:

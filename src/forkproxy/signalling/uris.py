@@ -37,7 +37,7 @@ class SipUri:
     """A name or a literal, IPv6 without brackets."""
     port: int | None
     transport: str
-    """``udp`` (the default) or what ``;transport=`` says, in lower case."""
+    """``udp`` (the default) or what ``;transport=`` says, in lower case; ``tls`` for sips:."""
     headers: tuple[tuple[str, str], ...]
     """The X- headers of ``?x-name=value&...``, as Twilio passes them on."""
 
@@ -51,8 +51,6 @@ def parse_uri(uri: str) -> SipUri:
     match = _URI.fullmatch(uri)
     if match is None or len(uri) > MAX_URI:
         raise SignallingError(f"{uri[:100]!r} is not a SIP URI")
-    if match["scheme"].lower() == "sips":
-        raise SignallingError(f"{uri!r}: sips: needs TLS, which is not supported")
     port = int(match["port"]) if match["port"] else None
     if port is not None and not 0 < port < 65536:
         raise SignallingError(f"{uri!r}: {port} is no port")
@@ -61,6 +59,10 @@ def parse_uri(uri: str) -> SipUri:
         name, _, value = parameter.partition("=")
         if name.lower() == "transport":
             transport = value.lower()
+    if match["scheme"].lower() == "sips":
+        if transport == "udp" and ";transport=" in match["parameters"].lower():
+            raise SignallingError(f"{uri!r}: sips: goes over TLS, not over UDP")
+        transport = "tls"
     text = uri.partition("?")[0]
     return SipUri(text, match["host"].strip("[]"), port, transport, _uri_headers(uri, match["headers"] or ""))
 
