@@ -155,6 +155,7 @@ enum {
     PJSIP_H_FROM = 19,
     PJSIP_H_MAX_FORWARDS = 21,
     PJSIP_H_RECORD_ROUTE = 29,
+    PJSIP_H_REQUIRE = 31,
     PJSIP_H_ROUTE = 33,
     PJSIP_H_SUPPORTED = 36,
     PJSIP_H_TO = 38,
@@ -173,16 +174,16 @@ typedef struct pjsip_generic_string_hdr {
     pj_str_t hvalue;
 } pjsip_generic_string_hdr;
 
-typedef struct pjsip_generic_int_hdr {
-    FP_HEADER(pjsip_generic_int_hdr);
-    int ivalue;
-} pjsip_generic_int_hdr;
-
 typedef struct pjsip_generic_array_hdr {
     FP_HEADER(pjsip_generic_array_hdr);
     unsigned count;
     pj_str_t values[32];
 } pjsip_generic_array_hdr;
+
+typedef struct pjsip_generic_int_hdr {
+    FP_HEADER(pjsip_generic_int_hdr);
+    int ivalue;
+} pjsip_generic_int_hdr;
 
 typedef struct pjsip_cid_hdr {
     FP_HEADER(pjsip_cid_hdr);
@@ -668,9 +669,9 @@ FP_AT(pjsip_method, name, 8);
 FP_SIZE(pjsip_hdr, 64);
 FP_SIZE(pjsip_generic_string_hdr, 80);
 FP_AT(pjsip_generic_string_hdr, hvalue, 64);
-FP_SIZE(pjsip_generic_int_hdr, 72);
 FP_SIZE(pjsip_generic_array_hdr, 584);
 FP_AT(pjsip_generic_array_hdr, count, 64); FP_AT(pjsip_generic_array_hdr, values, 72);
+FP_SIZE(pjsip_generic_int_hdr, 72);
 FP_AT(pjsip_generic_int_hdr, ivalue, 64);
 FP_SIZE(pjsip_cid_hdr, 80);
 FP_AT(pjsip_cid_hdr, id, 64);

@@ -8,6 +8,7 @@ from pjsip.text cimport borrow, equals, sip_uri, to_str, uri_text
 
 from forkproxy.signalling._pjsip cimport Calls, Engine
 from forkproxy.signalling._sessions cimport (
+    DESCRIBED,
     INVITE,
     Session,
     add_headers,
@@ -25,6 +26,7 @@ from forkproxy.signalling import _pjsip, _sessions
 KNOWN_METHODS = frozenset({"REGISTER", "INFO", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER"})
 
 cdef Engine the_engine = None
+cdef object is_recording = None  # message -> whether it comes from a recording client
 cdef InviteCalls the_calls = None
 cdef pjsip_module application
 
@@ -137,6 +139,9 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     if agent.terms.timers == "always":
         options |= PJSIP_INV_ALWAYS_USE_TIMER
     address = contact(transport.type, host, port, is_sips(rdata.msg_info.msg.line.req.uri))
+    recording = bool(is_recording(the_engine.message))
+    if recording:
+        address += b";+sip.srs"
     ours = borrow(address)
     status = pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, &ours, &dialog)
     if status != PJ_SUCCESS:
@@ -154,7 +159,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     session = Session()
     pjsip_dlg_add_usage(dialog, &application, NULL)
     session.attach(inv, agent, transport.listener if transport.stream else transport)
-    session.incoming = True
+    session.incoming, session.recording = True, recording
     session.transport = transport.scheme
     session.adopt(transport)
     session.host, session.port = the_engine.peer_host, the_engine.peer_port
@@ -220,6 +225,7 @@ cdef class InviteCalls(Calls):
                 loosen(dialog)
             return True
         method = &rdata.msg_info.msg.line.req.method
+        take_siprec(rdata)
         ours = (method.id <= PJSIP_BYE_METHOD or is_method(method, b"PRACK", 5)
                 or is_method(method, b"UPDATE", 6))
         if rdata.msg_info.to.tag.slen > 0:
@@ -274,6 +280,10 @@ cdef class InviteCalls(Calls):
                 session.inv.neg == NULL
                 or pjmedia_sdp_neg_get_state(session.inv.neg) != PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER):
             rdata.msg_info.msg.body = NULL  # an offer in PRACK: PJSIP would assert when we do not answer it
+        if session.recording and rdata.msg_info.msg.body != NULL and not is_known(rdata):
+            session.emit(DESCRIBED, 0, "", the_engine.message)
+            if the_engine.take_body() is None:
+                rdata.msg_info.msg.body = NULL  # metadata alone: PJSIP takes every body for an offer
         if redirects:
             loosen(dialog)
         return True
@@ -304,6 +314,24 @@ cdef class InviteCalls(Calls):
     cdef bytes local_description(self, pjsip_dialog *dialog):
         cdef Session session = session_of(dialog)
         return None if session is None else session.local_sdp
+
+
+cdef void take_siprec(pjsip_rx_data *rdata) noexcept:
+    """Takes `siprec` out of Require: PJSIP refuses what it does not know, and would tell everybody of it in
+    Supported if it did."""
+    cdef pjsip_hdr *header = rdata.msg_info.msg.hdr.next
+    cdef pjsip_generic_array_hdr *require
+    cdef unsigned int i, kept
+    while header != &rdata.msg_info.msg.hdr:
+        if header.type == PJSIP_H_REQUIRE:
+            require = <pjsip_generic_array_hdr *>header
+            kept = 0
+            for i in range(require.count):
+                if not equals(&require.values[i], b"siprec", 6):
+                    require.values[kept] = require.values[i]
+                    kept += 1
+            require.count = kept
+        header = header.next
 
 
 cdef bint is_known(pjsip_rx_data *rdata) noexcept:
@@ -426,15 +454,20 @@ def invite(Agent agent not None, home not None, bytes target not None, bytes loc
     return session
 
 
-def start(compare):
-    """The engine with calls in it; `compare(before, now)`: whether a new offer changes nothing."""
-    global the_engine, the_calls
+def start(compare, records):
+    """The engine with calls in it.
+
+    `compare(before, now)`: whether a new offer changes nothing; `records(message)`: whether an INVITE comes
+    from a recording client.
+    """
+    global the_engine, the_calls, is_recording
     cdef int symbol = 0
     cdef pj_str_t tags[2]
     cdef bytes info = b"INFO"
     cdef bytes message = b"MESSAGE"
     if the_engine is not None:
         return the_engine
+    is_recording = records
     engine = _pjsip.engine()
     _sessions.load(_pjsip.library())  # (each extension module has a table of functions of its own)
     fp_load(_pjsip.library().encode(), &symbol)

@@ -28,6 +28,7 @@ EVENT_REFUSED = REFUSED
 EVENT_WITHDRAWN = WITHDRAWN
 EVENT_REQUESTED = REQUESTED
 EVENT_RESPONDED = RESPONDED
+EVENT_DESCRIBED = DESCRIBED
 EVENT_ENDED = ENDED
 
 cdef enum:
@@ -673,7 +674,7 @@ cdef void on_offer(pjsip_inv_session *inv, pjsip_inv_on_rx_offer_cb_param *offer
     cdef bytes answer
     if session is None or session.local_sdp is None or sdp is None:
         return
-    if is_unchanged(session.remote_sdp, sdp):
+    if not session.recording and is_unchanged(session.remote_sdp, sdp):
         pjsip_inv_set_sdp_answer(inv, the_engine.placeholder)
         session.agent.count("refreshed")
         return

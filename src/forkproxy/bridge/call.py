@@ -175,6 +175,7 @@ class Call:
             epoch=time.time() - self._loop.time(),
             start_wait=services.start_wait,
             new_sid=new_sid,
+            recorded=leg.recording,
         )
         leg.on_event = self._on_caller
         leg.on_update = lambda offer: self._update(None, offer)

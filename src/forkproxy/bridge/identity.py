@@ -31,8 +31,8 @@ SHOWN = (
 NEVER = frozenset((
     *("replaces", "join", "target-dialog", "refer-to", "referred-by", "refer-sub", "event", "path"),
     *("subscription-state", "user-agent", "server", "allow", "allow-events", "accept", "accept-encoding"),
-    *("service-route", "proxy-require", "unsupported", "min-expires", "expires", "date", "content-disposition"),
-    *("p-preferred-identity", "p-access-network-info", "p-charging-vector", "p-early-media", "reason"),
+    *("service-route", "proxy-require", "unsupported", "min-expires", "expires", "content-disposition"),
+    *("p-preferred-identity", "p-access-network-info", "p-charging-vector", "reason", "date"),
 ))  # fmt: skip
 """Headers that belong to one leg or one hop, whatever a pattern says."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from forkproxy.bridge.addresses import party
 from forkproxy.bridge.call import Call
 from forkproxy.bridge.identity import is_trusted, shown
 from forkproxy.bridge.record import refused
+from forkproxy.bridge.recorded import FLOW as RECORDED_FLOW
+from forkproxy.bridge.recorded import Opening, RecordedCall, security_for
 from forkproxy.bridge.services import Services
 from forkproxy.errors import ForkproxyError
 from forkproxy.flow import Flow
@@ -105,6 +107,13 @@ class CallManager:
         numbers = (info.from_, info.to)
         self._services.watch.began(info.sid, leg.call_id, numbers, None if trunk is None else trunk.name)
         flow = self._flows.get(called) or self._flows.get(DEFAULT_FLOW)
+        opening: Opening | None = None
+        if leg.recording:
+            opening, flow = Opening.of(leg, security_for(self._services, leg)), self._flows.get(RECORDED_FLOW)
+            info = opening.info(info, rules)
+        if opening is not None and flow is None:
+            self._refuse(leg, info, 420, f"no flow '{RECORDED_FLOW}' takes the calls of recording clients")
+            return
         if flow is None:
             self._refuse(leg, info, 404, f"no flow takes calls to {called!r}")
             return
@@ -120,7 +129,7 @@ class CallManager:
             self._over(call)
 
         try:
-            call = Call(leg, info, flow, self._parameters(leg, info), self._services, over)
+            call = self._call(leg, info, flow, opening, over)
         except ForkproxyError as error:
             if release is not None:
                 release()
@@ -129,6 +138,20 @@ class CallManager:
         self._calls[info.sid] = call
         self._empty.clear()
         call.begin()
+
+    def _call(
+        self,
+        leg: IncomingLeg,
+        info: CallInfo,
+        flow: Flow,
+        opening: Opening | None,
+        over: Callable[[Call], None],
+    ) -> Call:
+        parameters = self._parameters(leg, info)
+        if opening is None:
+            return Call(leg, info, flow, parameters, self._services, over)
+        parameters = opening.parameters(leg, parameters)
+        return RecordedCall(leg, info, flow, parameters, self._services, over, opening)
 
     def shut_down(self, reason: str) -> None:
         """End every call now."""
@@ -166,7 +189,8 @@ class CallManager:
         counts[f"calls_rejected_{status}"] += 1
         log.warning("call %s from %s refused with %d: %s", leg.call_id, leg.remote, status, reason)
         self._services.watch.ended(info.sid)
-        leg.reject(status, headers=[("Retry-After", "10")] if status == 503 else ())
+        headers = {503: [("Retry-After", "10")], 420: [("Unsupported", "siprec")]}.get(status, ())
+        leg.reject(status, headers=headers)
         trunk = origin(self._services.trunks, leg.remote.host)
         name = trunk.name if trunk else None
         self._services.record(refused(info, leg, name, status, reason, time.time()))

@@ -23,7 +23,7 @@ COUNTED = (
     *("stream_frames_dropped", "tap_frames_dropped", "legs_inactive", "calls_inactive", "internal_errors"),
     *("calls_failed_over", "calls_limited"),
     *("calls_redirected", "redirects_refused"),
-    "recordings_required_lost",
+    *("recordings_required_lost", "calls_recorded", "recorded_metadata_refused"),
 )
 """What is there from the start, at 0; refusals and failures by status or code appear as they happen."""
 

@@ -298,7 +298,7 @@ class Config(Section):
     connectors: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)] = {}
     """Instances by name: ``type`` and the settings of that type."""
     flows: Annotated[Mapping[str, File], Field(min_length=1)]
-    """Flow files: ``default``, and others by the number that was called."""
+    """Flow files: ``default``, others by the number that was called, and ``siprec`` for recorded calls."""
     account: AccountConfig = AccountConfig()
     streams: StreamsConfig = StreamsConfig()
     api: ApiConfig = ApiConfig()

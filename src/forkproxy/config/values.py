@@ -254,7 +254,7 @@ def account_sid(value: object) -> str:
 
 
 def flow_key(value: object) -> str:
-    """``default``, or what is called: a number, an extension or a name (RFC 3261's `user`)."""
+    """``default``, ``siprec``, or what is called: a number, an extension or a name (RFC 3261's `user`)."""
     key = text(value)
     if key != "default" and (key.lower() == "default" or not _USER.fullmatch(key)):
         hint = did_you_mean(key, ["default"]) or ", a number as in +15551230000 or a user's name"

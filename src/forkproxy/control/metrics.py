@@ -56,6 +56,8 @@ METRICS: dict[str, Metric] = {
     "calls_failed_over": _counter("Times that an outgoing call went on to the next trunk."),
     "calls_redirected": _counter("Times that an outgoing call went where a 3xx said."),
     "redirects_refused": _counter("3xx that led nowhere where a call may go, or were not to be followed."),
+    "calls_recorded": _counter("Recorded calls that recording clients (SIPREC) sent."),
+    "recorded_metadata_refused": _counter("Metadata of recording clients that could not be read."),
     "calls_limited": _counter("Calls that found no room on a trunk, in either direction."),
     "streams": _counter("Streams that flows asked for."),
     "streams_active": _gauge("Streams that have not ended."),

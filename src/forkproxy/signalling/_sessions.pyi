@@ -15,6 +15,7 @@ EVENT_REFUSED: Final[int]
 EVENT_WITHDRAWN: Final[int]
 EVENT_REQUESTED: Final[int]
 EVENT_RESPONDED: Final[int]
+EVENT_DESCRIBED: Final[int]
 EVENT_ENDED: Final[int]
 
 Event = tuple[Session | Dialog, int, int, str, Any]
@@ -42,6 +43,7 @@ class Session:
     local_sdp: bytes | None
     remote_sdp: bytes | None
     incoming: bool
+    recording: bool
     call_id: str
     from_uri: str
     from_display: str

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from forkproxy.errors import EngineError
 from forkproxy.signalling import _calls, _dialogs, sdp
 from forkproxy.signalling.resolver import Resolver
+from forkproxy.signalling.siprec import is_recording
 
 if TYPE_CHECKING:
     from forkproxy.signalling._sessions import Event
@@ -44,7 +45,7 @@ class Driver:
         Raises:
             EngineError: PJSIP cannot be loaded.
         """
-        self.engine = _calls.start(sdp.unchanged)
+        self.engine = _calls.start(sdp.unchanged, is_recording)
         _dialogs.start()
         self.engine.resolver = self._resolve
         self.resolver = Resolver()

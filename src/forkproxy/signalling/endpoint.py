@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from forkproxy.errors import SdpError, SignallingError
 from forkproxy.model import Address, Terms, new_sid
-from forkproxy.signalling import _dialogs, _requests, _sessions, _transports, uris
+from forkproxy.signalling import _dialogs, _requests, _sessions, _transports, siprec, uris
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling.dialling import Attempts, Invite
 from forkproxy.signalling.driver import Driver, driver
 from forkproxy.signalling.events import (
     Answered,
     Confirmed,
+    Described,
     Ended,
     Progress,
     Reanswered,
@@ -61,7 +62,8 @@ COUNTED = (
     "malformed_length", "malformed_oversize", "malformed_empty", "malformed_sdp", "mended",
     "keepalives", "send_errors",
     "connections_refused", "connections_failed", "connections_idle", "connections_stalled",
-    "failed_over", "registrations_failed", "sessions_expired", "connections_dead", "tls_failed", "tls_reloaded",
+    "failed_over", "registrations_failed", "sessions_expired", "connections_dead",
+    "tls_failed", "tls_reloaded",
 )  # fmt: skip
 """The counters that only grow; docs/sip.md says what each means."""
 
@@ -424,6 +426,8 @@ class SipEndpoint:
         elif kind == _sessions.EVENT_RESPONDED:
             on_answer, message = detail
             on_answer(PeerResponse(status, reason, content(message or b"")))
+        elif kind == _sessions.EVENT_DESCRIBED:
+            leg.happened(Described(siprec.parts_of(detail)))
         else:
             self._forget(leg)
             if reason == UNREFRESHED:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from forkproxy.signalling.midcall import PeerRequest
+from forkproxy.signalling.multipart import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,17 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """A recording client sent a request with a body within the dialog (RFC 7866, 9.1).
+
+    An offer in it is told by `Reoffered` or asked for by `Leg.on_update`, as everybody's.
+    """
+
+    parts: tuple[Part, ...]
+    """The body's parts; none where they could not be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The leg is over. Exactly once, and the last event."""
 
@@ -93,5 +105,6 @@ LegEvent = (
     | ReofferFailed
     | ReofferWithdrawn
     | Requested
+    | Described
     | Ended
 )

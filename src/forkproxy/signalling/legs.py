@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from forkproxy.errors import EngineError, SdpError, SignallingError
 from forkproxy.model import Address
-from forkproxy.signalling import redirects, uris
+from forkproxy.signalling import redirects, siprec, uris
 from forkproxy.signalling import sdp as descriptions
 from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
 from forkproxy.signalling.midcall import PeerResponse, content
+from forkproxy.signalling.multipart import Part
 
 if TYPE_CHECKING:
     from forkproxy.signalling._sessions import Session
@@ -237,12 +238,20 @@ class IncomingLeg(Leg):
         """The INVITE's session description; None: the caller wants our offer, in the 200."""
         self.transport = session.transport
         """``udp``, ``tcp`` or ``tls``."""
+        self.recording = session.recording
+        """Whether the caller is a recording client (RFC 7866): what it sends is another call's audio."""
 
     @cached_property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Every header of the INVITE, in order, unfolded; octets that are not UTF-8 as U+FFFD."""
         assert self._session is not None
         return content(self._session.message).headers
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the INVITE's body; none where they cannot be told apart."""
+        assert self._session is not None
+        return siprec.parts_of(self._session.message)
 
     def ring(self, status: int = 180, reason: str = "", sdp: bytes | None = None) -> None:
         """Send a provisional response; `sdp` (in a 183) begins early media, and is our answer for good.

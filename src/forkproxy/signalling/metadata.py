@@ -47,6 +47,8 @@ class Recording:
     """A stream's id -> the participant that speaks on it."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """``Parameter`` elements with ``name`` and ``value``, and extensions that have text, by their name."""
+    sip_sessions: tuple[str, ...] = ()
+    """The Session-IDs (RFC 7989) of the call's legs."""
 
     def speaker(self, label: str) -> Participant | None:
         """Who speaks on the m= line with this label."""
@@ -66,6 +68,7 @@ class Recording:
             labels={**self.labels, **by.labels},
             senders={**self.senders, **by.senders},
             parameters={**self.parameters, **by.parameters},
+            sip_sessions=by.sip_sessions or self.sip_sessions,
         )
 
 
@@ -88,6 +91,7 @@ def read(document: bytes) -> Recording:
     senders: dict[str, str] = {}
     parameters: dict[str, str] = {}
     session = ""
+    sip_sessions: list[str] = []
     for element in root.iter():
         match _name(element):
             case "participant" if len(participants) < MOST_PARTICIPANTS:
@@ -101,13 +105,16 @@ def read(document: bytes) -> Recording:
                     labels[_attribute(element, "stream_id", "id")] = _text(label)
             case "session":
                 session = session or _attribute(element, "session_id", "id")
+                sip_sessions += [text for each in _children(element, "sipSessionID") if (text := _text(each))]
             case _:
                 pass
     for name, value in _parameters(root):
         if len(parameters) < MOST_PARAMETERS:
             parameters.setdefault(name, value)
     mode = next((_text(element).lower() for element in _children(root, "datamode", "dataMode")), "complete")
-    return Recording(mode != "partial", session, participants, labels, senders, parameters)
+    return Recording(
+        mode != "partial", session, participants, labels, senders, parameters, tuple(sip_sessions[:16])
+    )
 
 
 def _participant(element: Element) -> Participant:
@@ -121,6 +128,8 @@ def _participant(element: Element) -> Participant:
 
 
 def _sent(element: Element, participant: str, senders: dict[str, str]) -> None:
+    if next(_children(element, "disassociate-time"), None) is not None:
+        return  # it was so, and is no more
     for send in _children(element, "send"):
         stream = _text(send) or next((_text(each) for each in _children(send, "id")), "")
         if stream:
