@@ -30,6 +30,7 @@ from media.roundtrip cimport RoundTrip
 from media.spans cimport Spans, spans_begin, spans_end, spans_open
 from media.srtp cimport Srtp
 from media.stream cimport NO_SOURCE, reception_expected
+from media.tones cimport ToneReceiver
 from media.voice cimport Speech, SpeechFigures, speech_clear
 from media.worker cimport (
     DELAYS,
@@ -60,6 +61,7 @@ cdef struct Remote:
     uint8_t event_type
     uint8_t event_codec
     int32_t packet_ms
+    ToneReceiver *tones
 
 cdef struct Snapshot:
     # A leg's figures at one moment.
@@ -170,6 +172,7 @@ cdef inline void leg_set_remote(Worker *worker, Leg *leg, const Remote *remote) 
     leg.event_type = remote.event_type
     leg.event_codec = remote.event_codec
     leg.packet_ms = remote.packet_ms
+    leg.tones = remote.tones
     leg_signal(leg, &leg.rtp, &remote.rtp)
     leg_signal(leg, &leg.rtcp, &remote.rtcp)
     if leg.rtp.lock == OPEN:

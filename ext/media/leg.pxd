@@ -48,6 +48,7 @@ from media.roundtrip cimport RoundTrip
 from media.spans cimport Withheld
 from media.srtp cimport Srtp
 from media.stream cimport Reception, Sending
+from media.tones cimport ToneReceiver
 from media.voice cimport Speech
 
 cdef enum Lock:
@@ -173,6 +174,7 @@ cdef struct Leg:
     Reception rx
     Sending tx
     EventReceiver digits
+    ToneReceiver *tones      # looks for keys in the audio; NULL: nobody asks
     uint8_t digits_scale     # units of the newest event's clock in 125 us
     int64_t digits_from      # the DIGITS_NS that `digits_told` have been told in
     int32_t digits_told

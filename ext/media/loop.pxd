@@ -47,9 +47,10 @@ from media.linux cimport (
     timespec,
 )
 from media.pace cimport pace_note, pace_until
-from media.path cimport leg_heard, leg_play, leg_rtcp, leg_rtp
+from media.path cimport leg_heard, leg_play, leg_rtcp, leg_rtp, leg_tell_tone
 from media.ring cimport INBOUND, Pair, ring_write
 from media.speak cimport leg_speak
+from media.tones cimport tones_silence
 from media.worker cimport (
     AT_RTCP,
     AT_RTP,
@@ -193,6 +194,8 @@ cdef inline void worker_sweep(
             continue
         if leg.digits.active:
             leg_heard(leg, event_silence(&leg.digits, now), now)
+        if leg.tones != NULL and tones_silence(leg.tones, now):
+            leg_tell_tone(leg, now)
         leg_watch(leg, now)
     count = epoll_wait(worker.guards, events, BATCH, 0)
     for i in range(count):

@@ -10,10 +10,11 @@ from media.carried cimport (
     audio_begin,
     audio_decode,
     audio_encode,
+    audio_narrow,
     audio_replace,
     audio_ulaw,
 )
-from media.dtmf cimport HEARD_END, HEARD_FAULT, Heard, event_packet, event_silence
+from media.dtmf cimport HEARD_END, HEARD_FAULT, Heard, Press, event_packet, event_silence
 from media.events cimport EVENT_DTMF
 from media.g711 cimport ULAW_SILENCE, alaw_ulaw, g711_translate, ulaw_alaw
 from media.codec cimport (
@@ -94,6 +95,7 @@ from media.rtpclock cimport leg_receive_clock, leg_received_at, leg_sent_at
 from media.srtp cimport MOST_PLAIN, SRTP_REPEATED, SRTP_ROOM, srtp_open, srtp_seal
 from media.stream cimport PLAYED, SPOKEN, reception_note, sending_next
 from media.tapping cimport track_audio, track_g711, track_skip
+from media.tones cimport EVENTS_SPEAK_NS, tones_take
 from media.voice cimport speech_mix, speech_replaces
 
 cdef enum:
@@ -327,20 +329,46 @@ cdef inline void leg_forward(
     leg_send(peer, &peer.rtp, p, size)
 
 
-cdef inline void leg_heard(Leg *leg, Heard heard, int64_t now) noexcept nogil:
+cdef inline void leg_tell_digit(Leg *leg, const Press *press, uint8_t scale, int64_t now) noexcept nogil:
     """Tell a press that is over: EVENT_DTMF, `a` the event, `b` its duration in units of its clock, of which
     there are `c` in 125 us."""
+    if now - leg.digits_from >= DIGITS_NS:
+        leg.digits_from = now
+        leg.digits_told = 0
+    if leg.digits_told >= MOST_DIGITS:
+        leg.counts[UNTOLD_DIGIT] += 1
+        return
+    leg.digits_told += 1
+    leg_tell(leg, EVENT_DTMF, press.event, press.duration, scale)
+
+
+cdef inline void leg_heard(Leg *leg, Heard heard, int64_t now) noexcept nogil:
+    """What an event's packet, or time, has brought."""
     if heard == HEARD_END:
-        if now - leg.digits_from >= DIGITS_NS:
-            leg.digits_from = now
-            leg.digits_told = 0
-        if leg.digits_told >= MOST_DIGITS:
-            leg.counts[UNTOLD_DIGIT] += 1
-            return
-        leg.digits_told += 1
-        leg_tell(leg, EVENT_DTMF, leg.digits.ended.event, leg.digits.ended.duration, leg.digits_scale)
+        leg_tell_digit(leg, &leg.digits.ended, leg.digits_scale, now)
     elif heard == HEARD_FAULT:
         leg.counts[MALFORMED_EVENT] += 1
+
+
+cdef inline void leg_tell_tone(Leg *leg, int64_t now) noexcept nogil:
+    """A key's tones are over; where the phone sends events, too, they were the same press."""
+    if not leg.digits.known or now - leg.digits.heard >= EVENTS_SPEAK_NS:
+        leg_tell_digit(leg, &leg.tones.ended, 1, now)
+
+
+cdef inline void leg_listen(
+    Leg *leg, Audio *audio, const Rtp *rtp, const uint8_t *payload, int64_t now
+) noexcept nogil:
+    """Look for keys in a packet's audio, once; one that was overtaken is left out."""
+    cdef const int16_t *samples
+    cdef int32_t taken = 0
+    if rtp.sequence != leg.rx.highest or rtp.sequence == leg.tones.newest:
+        return
+    leg.tones.newest = rtp.sequence
+    audio_decode(leg.coder, audio, payload, rtp.length)
+    samples = audio_narrow(leg.coder, audio)
+    while tones_take(leg.tones, samples, audio.samples, &taken, now):
+        leg_tell_tone(leg, now)
 
 
 cdef inline void leg_rtp(
@@ -402,6 +430,8 @@ cdef inline void leg_rtp(
     elif leg.digits.active:
         leg_heard(leg, event_silence(&leg.digits, now), now)
     audio_begin(&audio, codec, rtp.length)
+    if leg.tones != NULL and codec_is_audio(codec):
+        leg_listen(leg, &audio, &rtp, p + rtp.payload, now)
     if leg.tapped_by:
         track_audio(leg, INBOUND, leg_source(leg), &rtp, p + rtp.payload, leg.coder, &audio, now)
     leg_forward(leg, p, size, &rtp, &audio, now)

@@ -95,6 +95,7 @@ from media.ring cimport (
 )
 from media.roundtrip cimport RoundTrip
 from media.srtp cimport Srtp, Transform
+from media.tones cimport ToneReceiver, tones_fill, tones_open
 from media.voice cimport (
     Speech,
     SpeechFigures,
@@ -138,6 +139,7 @@ cdef uint32_t last_serial = 1
 
 g711_fill_tables()
 resample_fill()
+tones_fill()
 
 cdef void fill_codecs() except *:
     cdef Codecs functions
@@ -396,6 +398,8 @@ cdef class RelayLeg:
     cdef RelaySrtp former
     cdef RelaySrtp seals
     cdef RelaySpeaker speaker
+    cdef ToneReceiver tones
+    cdef bint listened
     cdef bint is_open
     cdef public object on_event
     """Called on the event loop with (kind, a, b, c) of each event of the leg; None: nobody."""
@@ -440,10 +444,10 @@ cdef class RelayLeg:
     def set_remote(
         self, bytes rtp_host, uint16_t rtp_port, bytes rtcp_host, uint16_t rtcp_port, bytes hosts,
         bint sends, bint receives, bytes codecs, uint8_t play_type, uint8_t play_codec, int packet_ms,
-        uint8_t event_type, uint8_t event_codec,
+        uint8_t event_type, uint8_t event_codec, bint listens,
     ):
         """Hosts are 16 octets each (IPv4 mapped); `codecs` is 128 octets, the Codec of each payload type.
-        Keys are sent as `event_type`; 255: as tones."""
+        Keys are sent as `event_type`; 255: as tones. `listens`: they are looked for in the audio, too."""
         cdef Remote remote
         cdef const uint8_t *octets = hosts
         cdef int i
@@ -465,6 +469,10 @@ cdef class RelayLeg:
         remote.play_codec = play_codec
         remote.packet_ms = packet_ms
         remote.event_type, remote.event_codec = event_type, event_codec
+        if listens and not self.listened:
+            tones_open(&self.tones)
+        self.listened = listens
+        remote.tones = &self.tones if listens else NULL
         if G722 in codecs and not codecs_have_g722():
             raise OSError("PJSIP's library has no G.722")
         if c.coder == NULL and any([codec_remembers(codec) for codec in codecs]):

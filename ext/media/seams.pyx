@@ -56,6 +56,7 @@ from media.stream cimport (
     reception_note,
     sending_next,
 )
+from media.tones cimport ToneReceiver, tones_fill, tones_open, tones_silence, tones_take
 from media.voice cimport (
     Speech,
     speech_by_itself,
@@ -73,6 +74,7 @@ from media.voice cimport (
 
 g711_fill_tables()
 resample_fill()
+tones_fill()
 
 G711 = {
     "ulaw_linear": [ulaw_linear[code] for code in range(256)],
@@ -296,6 +298,34 @@ cdef class Digits:
     def silence(self, int64_t now):
         """Time goes by."""
         return self.result(event_silence(&self.c, now))
+
+
+cdef class Tones:
+    """Key presses in audio."""
+
+    cdef ToneReceiver c
+
+    def __cinit__(self):
+        tones_open(&self.c)
+
+    def take(self, list samples, int64_t now):
+        """Samples at 8,000 Hz; the presses that are over with them, and their durations in samples."""
+        cdef int16_t some[MOST_LINEAR]
+        cdef int32_t count = len(samples)
+        cdef int32_t taken = 0
+        cdef int32_t i
+        cdef list found = []
+        if count > MOST_LINEAR:
+            raise ValueError("too many samples")
+        for i in range(count):
+            some[i] = samples[i]
+        while tones_take(&self.c, some, count, &taken, now):
+            found.append((self.c.ended.event, self.c.ended.duration))
+        return found
+
+    def silence(self, int64_t now):
+        """Time goes by."""
+        return (self.c.ended.event, self.c.ended.duration) if tones_silence(&self.c, now) else None
 
 
 cdef class MaskedSpans:

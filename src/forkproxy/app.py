@@ -58,6 +58,7 @@ class App:
             ports=(config.media.ports.first, config.media.ports.last),
             threads=config.media.threads,
             window_ms=config.media.window,
+            dtmf_inband=config.media.dtmf_inband,
         )
         self._endpoint = SipEndpoint(
             listen=config.sip.listen,

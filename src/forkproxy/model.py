@@ -61,6 +61,10 @@ Redirects = Literal["refuse", "follow", "pass"]
 """What becomes of a callee's 3xx: the call has failed, goes where it says, or the caller is told to."""
 
 
+InbandMode = Literal["off", "fallback", "always"]
+"""Where keys are looked for in the audio: nowhere; at phones without telephone events; at all."""
+
+
 class Track(StrEnum):
     """One direction of a leg's audio."""
 

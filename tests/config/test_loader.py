@@ -30,7 +30,7 @@ sip:
   drain: 12.5
 media:
   {listen: 127.0.0.1, advertise: 203.0.113.5, ports: 30000-30099, threads: 2, window: 0, inactivity: 45,
-   codecs: [g722, PCMA], srtp: required}
+   codecs: [g722, PCMA], srtp: required, dtmf_inband: fallback}
 trunks:
   - name: carrier
     accept: [192.0.2.0/24, 198.51.100.7]
@@ -84,6 +84,7 @@ def test_every_key_has_a_default_but_the_flows(load: Load) -> None:
     assert (config.media.window, config.media.inactivity) == (60, None)
     assert (config.log.level, config.log.format, config.media.threads) == ("info", "text", None)
     assert (config.media.codecs, config.media.srtp) == (("PCMU", "PCMA", "G722"), "optional")
+    assert config.media.dtmf_inband == "off"
     assert not config.streams.allow_ws
     assert config.trunks == ()
     assert config.warnings == ()
@@ -99,6 +100,7 @@ def test_every_key_is_read(whole: Config, tmp_path: Path) -> None:
     assert (whole.media.ports, whole.media.threads) == ((30_000, 30_099), 2)
     assert (whole.media.window, whole.media.inactivity) == (0, 45)
     assert (whole.media.codecs, whole.media.srtp) == (("G722", "PCMA"), "required")
+    assert whole.media.dtmf_inband == "fallback"
     assert whole.trunks[0].srtp == whole.routes()[0].srtp == "off"
     (trunk,) = whole.trunks
     assert trunk.accept == (ip_network("192.0.2.0/24"), ip_network("198.51.100.7/32"))

@@ -22,7 +22,7 @@ from forkproxy.config.values import Network, Ports
 from forkproxy.connectors import Connector, Host, Instance, Registry
 from forkproxy.errors import Problem
 from forkproxy.flow import Flow
-from forkproxy.model import Address, Redirects, Refresher, SrtpMode, Terms, Timers
+from forkproxy.model import Address, InbandMode, Redirects, Refresher, SrtpMode, Terms, Timers
 from forkproxy.numbers import Rule
 
 if TYPE_CHECKING:
@@ -179,6 +179,8 @@ class MediaConfig(Section):
     caller's callee is offered it. ``required``: calls without keys are refused."""
     window: Annotated[int, Field(ge=0, le=500, multiple_of=5)] = 60
     """Milliseconds that streams' frames are held back, so that overtaken packets find their place."""
+    dtmf_inband: InbandMode = "off"
+    """Keys in the audio itself: ``off``, ``fallback`` (of phones without telephone-event) or ``always``."""
     inactivity: Annotated[float, Field(ge=1, le=86_400)] | None = None
     """Seconds without audio from a phone after which its call is hung up; null: never."""
 

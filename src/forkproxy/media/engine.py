@@ -11,7 +11,7 @@ from forkproxy.errors import MediaError
 from forkproxy.media._relay import HISTOGRAM_BOUNDS, Relay, RelayLeg
 from forkproxy.media.leg import MediaLeg
 from forkproxy.media.ports import PortRange
-from forkproxy.model import Histogram
+from forkproxy.model import Histogram, InbandMode
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +66,14 @@ class MediaEngine:
         ports: tuple[int, int] = (20000, 29999),
         threads: int | None = None,
         window_ms: int = WINDOW_MS,
+        dtmf_inband: InbandMode = "off",
     ) -> None:
         """Listen on the address literal `listen`, in the range `ports` (both ends included).
 
         `threads` relay threads share the legs; None: as many as `usable_cpus` tells. `window_ms` is what the
         taps' frames are held back by, so that overtaken packets still find their place: a multiple of 5 up to
-        500.
+        500. `dtmf_inband` says on which legs keys are looked for in the audio: ``off``, ``fallback`` (those
+        without telephone-event) or ``always``.
 
         Raises:
             MediaError: an argument is out of its range, or the address cannot be listened on.
@@ -85,6 +87,7 @@ class MediaEngine:
         self.threads = threads
         """Relay threads."""
         self.window_ms = window_ms
+        self.dtmf_inband = dtmf_inband
         try:
             self._relay = Relay(threads, window_ms, _callback_failed)
         except OSError as error:

@@ -100,7 +100,8 @@ class MediaLeg:
         self.rtcp_port = rtp_port + 1
         self.label = label
         self.on_digit: Callable[[Digit], None] | None = None
-        """Called on the event loop when the phone's user has let go of a key (RFC 4733)."""
+        """Called on the event loop when the phone's user has let go of a key: by RFC 4733, and by tones in
+        the audio where the engine listens for them."""
         self._engine = engine
         self._core = core
         core.on_event = self._on_event
@@ -186,6 +187,7 @@ class MediaLeg:
             types[play_type],
             packet_ms(play_name, ptime),
             *_events(codecs, play_name),
+            self._listens(codecs),
         )
         self._route()
 
@@ -412,6 +414,11 @@ class MediaLeg:
             self.on_digit(Digit(f"{DIGITS}!"[what], amount / 8 / scale))
         elif kind == _INACTIVE and self._on_inactivity is not None:
             self._on_inactivity(amount / 1e9 if what else None)
+
+    def _listens(self, codecs: Mapping[int, str]) -> bool:
+        """Whether keys are looked for in what a phone with these codecs says."""
+        wanted = self._engine.dtmf_inband
+        return wanted == "always" or (wanted == "fallback" and not EVENTS & set(codecs.values()))
 
     def _check_open(self) -> None:
         if self._closed is not None:
