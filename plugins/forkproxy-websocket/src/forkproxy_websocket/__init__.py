@@ -6,6 +6,8 @@
 - `session`     what a stream and its consumer say to each other on a connection
 - `dialect`     what a language of streams must offer (no I/O)
 - `messages`    Twilio's language (no I/O)
+- `dialects`    those of its relatives (no I/O)
+- `texts`       JSON, written and read (no I/O)
 - `signature`   ``X-Twilio-Signature`` (no I/O)
 - `target`      the URL, checked (no I/O)
 - `headers`     an operator's own headers, checked (no I/O)

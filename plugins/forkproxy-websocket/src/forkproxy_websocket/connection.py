@@ -23,7 +23,7 @@ import logging
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -32,6 +32,7 @@ from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 from websockets.http11 import Response
 from websockets.protocol import Event, State
+from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from forkproxy.connectors.api import (
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         on_pong: Callable[[bytes], None] | None = None,
         collect: int = 0,
         ping_every: float | None = PING_EVERY,
+        subprotocols: Sequence[str] = (),
     ) -> None:
         """Make the protocol for a connection to `target`.
 
@@ -93,8 +95,14 @@ class Connection(asyncio.Protocol):
             collect: put messages of up to so many octets together. 0: none is, `on_message` is called for
                 each as soon as it begins, with no octets.
             ping_every: seconds; None sends no pings.
+            subprotocols: that are offered; the server need not choose one.
         """
-        self._core = ClientProtocol(target, max_size=collect or MAX_MESSAGE, logger=_log)
+        self._core = ClientProtocol(
+            target,
+            subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+            max_size=collect or MAX_MESSAGE,
+            logger=_log,
+        )
         self._headers = headers
         self._on_lost = on_lost
         self._on_message = on_message

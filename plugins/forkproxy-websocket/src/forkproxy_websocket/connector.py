@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from forkproxy.connectors.api import (
+    AudioFormat,
     ConfigPath,
     Connector,
     Host,
@@ -24,8 +25,8 @@ from forkproxy_websocket.connection import PING_EVERY, Connection
 from forkproxy_websocket.credentials import basic, present, timestamped
 from forkproxy_websocket.delivery import Delivery
 from forkproxy_websocket.dial import dial
+from forkproxy_websocket.dialects import DIALECTS, DialectName, Subject
 from forkproxy_websocket.headers import check_headers
-from forkproxy_websocket.messages import Messages
 from forkproxy_websocket.options import StreamOptions, stream_options
 from forkproxy_websocket.resolver import Resolver
 from forkproxy_websocket.session import Report, Session
@@ -93,6 +94,10 @@ class WebSocketSettings(Settings):
     """Of a key that is encrypted."""
     hmac_secret: Annotated[str | None, Field(repr=False, min_length=1)] = None
     """Signs requests with a time, too (``X-Forkproxy-Signature``), so that none can be used again."""
+    dialect: DialectName = "twilio"
+    """The language of its streams' messages."""
+    format: AudioFormat | None = None
+    """What the audio is made of; null: what the dialect has by default."""
     open_timeout: Annotated[float, Field(gt=0)] = 9.0
     """Seconds for name, TCP, TLS and upgrade together. forkproxy's own limit is 10."""
     ping_interval: Annotated[float, Field(ge=0)] = PING_EVERY
@@ -126,6 +131,14 @@ class WebSocketSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _a_format_of_the_dialect(self) -> Self:
+        formats = DIALECTS[self.dialect].formats
+        if self.format is not None and self.format not in formats:
+            names = ", ".join(formats)
+            raise ValueError(f"format: the dialect {self.dialect} has {names}, not {self.format}")
+        return self
+
+    @model_validator(mode="after")
     def _a_certificate_and_its_key(self) -> Self:
         if self.client_cert is None:
             if self.client_key is not None or self.client_key_password is not None:
@@ -150,7 +163,7 @@ class WebSocketSettings(Settings):
 
 
 class WebSocket(Connector[WebSocketSettings]):
-    """Streams calls to a WebSocket server as Twilio Media Streams does."""
+    """Streams calls to a WebSocket server as Twilio Media Streams does, or one of its relatives."""
 
     def __init__(self, name: str, settings: WebSocketSettings, host: Host) -> None:
         """
@@ -159,6 +172,8 @@ class WebSocket(Connector[WebSocketSettings]):
             OSError, ValueError: a file of certificates or keys cannot be read, or holds none.
         """
         super().__init__(name, settings, host)
+        self._dialect = DIALECTS[settings.dialect]
+        self.audio_format = settings.format or self._dialect.formats[0]
         self.needs_url = settings.url is None
         self.buffer_seconds = settings.buffer
         if settings.reconnect:
@@ -184,10 +199,9 @@ class WebSocket(Connector[WebSocketSettings]):
             return await self._connect(stream, options, session, delivery, before)
 
         def session() -> Session:
-            ids = {"call_sid": stream.call.sid, "stream_sid": stream.sid}
-            messages = Messages(account_sid=stream.call.account_sid, **ids)
-            gap = messages.gap if options.gaps else None
-            return Session(stream, messages, gap, reports, parameters=options.parameters)
+            dialect = self._dialect.make(Subject(stream.call, stream.sid, stream.format))
+            gap = dialect.gap if options.gaps else None
+            return Session(stream, dialect, gap, reports, parameters=options.parameters)
 
         reports: deque[Report] = deque()
         delivery = Delivery(
@@ -220,6 +234,7 @@ class WebSocket(Connector[WebSocketSettings]):
                 on_pong=delivery.read_up_to,
                 collect=MAX_AUDIO_MESSAGE if stream.bidirectional else 0,
                 ping_every=self.settings.ping_interval or None,
+                subprotocols=self._dialect.subprotocols,
             )
 
         return await dial(

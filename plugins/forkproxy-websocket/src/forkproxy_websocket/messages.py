@@ -18,23 +18,30 @@ What Twilio leaves open and we have decided:
 
 from __future__ import annotations
 
-import json
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from forkproxy.connectors.api import FRAME_MS, Frame, Track
-from forkproxy_websocket.dialect import BINARY, UNEXPECTED, Audio, Clear, Incoming, InvalidMessage, Mark
+from forkproxy_websocket.dialect import (
+    BINARY,
+    UNEXPECTED,
+    Audio,
+    Clear,
+    Dialect,
+    Incoming,
+    InvalidMessage,
+    Mark,
+)
+from forkproxy_websocket.texts import MAX_MARK, audio_of, decode, encode
 
 CONNECTED = b'{"event":"connected","protocol":"Call","version":"1.0.0"}'
 """The first message of every stream; the only one without a number."""
-MAX_MARK = 1024
-"""Characters of a mark's name: thousands of marks may wait at a time."""
 _FIELDS = {"media": ("payload",), "mark": ("name",), "clear": None}
 """A consumer's events, and the fields of the object that goes by the event's name."""
 
 
-class Messages:
+class Messages(Dialect):
     """The numbered messages of one stream. Each method returns the next; the order is Twilio's contract."""
 
     def __init__(self, *, account_sid: str, call_sid: str, stream_sid: str) -> None:
@@ -50,7 +57,7 @@ class Messages:
     def start(self, tracks: Sequence[Track], parameters: Mapping[str, str]) -> bytes:
         """What the stream is: once, directly behind `CONNECTED`."""
         self.sequence_number += 1
-        return _json(
+        return encode(
             {
                 "event": "start",
                 "sequenceNumber": str(self.sequence_number),
@@ -75,10 +82,10 @@ class Messages:
             b2a_base64(payload, newline=False),
         )
 
-    def mark(self, name: str) -> bytes:
+    def mark(self, name: str, cleared: bool = False) -> bytes:
         """What was said before the consumer's mark has been played, or dropped by its `clear`."""
         self.sequence_number += 1
-        return _json(
+        return encode(
             {
                 "event": "mark",
                 "sequenceNumber": str(self.sequence_number),
@@ -92,7 +99,7 @@ class Messages:
         if digit == "!":
             return None
         self.sequence_number += 1
-        return _json(
+        return encode(
             {
                 "event": "dtmf",
                 "streamSid": self._ids["streamSid"],
@@ -104,7 +111,7 @@ class Messages:
     def gap(self, number: int, frames: int) -> bytes:
         """Our own: from frame `number` on, so many frames of every track were dropped and will not come."""
         self.sequence_number += 1
-        return _json(
+        return encode(
             {
                 "event": "gap",
                 "sequenceNumber": str(self.sequence_number),
@@ -116,7 +123,7 @@ class Messages:
     def stop(self) -> bytes:
         """The end: the last message."""
         self.sequence_number += 1
-        return _json(
+        return encode(
             {
                 "event": "stop",
                 "sequenceNumber": str(self.sequence_number),
@@ -135,7 +142,7 @@ class Messages:
         """
         if binary:
             raise InvalidMessage(BINARY, "it is binary; messages to forkproxy are JSON text")
-        event, content, complaint = self._opened(_object(message))
+        event, content, complaint = self._opened(decode(message))
         if event == "clear":
             return Clear(complaint)
         field = "payload" if event == "media" else "name"
@@ -144,7 +151,7 @@ class Messages:
             problem = "is missing" if field not in content else "is no string"
             raise InvalidMessage(UNEXPECTED, f"{event}.{field} {problem}")
         if event == "media":
-            return Audio(_audio(value), complaint)
+            return Audio(audio_of(value), complaint)
         if len(value) > MAX_MARK:
             raise InvalidMessage(
                 UNEXPECTED, f"mark.name has {len(value)} characters; {MAX_MARK} are the most"
@@ -169,31 +176,9 @@ class Messages:
         return event, content, f"{event} has {extra} fields too many" if extra else None
 
 
-def _object(message: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(message.decode())
-    except (ValueError, RecursionError) as error:  # UTF-8, JSON, numbers of thousands of digits, depth
-        raise InvalidMessage(UNEXPECTED, f"it is not JSON ({type(error).__name__})") from error
-    if not isinstance(value, dict):
-        raise InvalidMessage(UNEXPECTED, "it is no JSON object")
-    return value
-
-
-def _audio(payload: str) -> bytes:
-    try:
-        return a2b_base64(payload, strict_mode=True)
-    except ValueError as error:
-        raise InvalidMessage(UNEXPECTED, f"media.payload is not Base64: {error}") from error
-
-
 def _media_template(track: Track, stream_sid: str) -> bytes:
     """A media message with holes for its numbers and payload; filling them is far faster than json.dumps."""
     holes = {"chunk": "%d", "timestamp": "%d", "payload": "%b"}
     message = {"event": "media", "sequenceNumber": "%d", "media": {"track": str(track), **holes}}
     assert "%" not in stream_sid
-    return _json({**message, "streamSid": stream_sid})
-
-
-def _json(message: Mapping[str, object]) -> bytes:
-    # ASCII: what a SIP header brought (half a surrogate pair, say) can still be written.
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return encode({**message, "streamSid": stream_sid})

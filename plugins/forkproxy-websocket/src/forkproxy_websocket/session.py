@@ -12,11 +12,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Literal
 
 from forkproxy.connectors.api import Frame, Stream, StreamError
 from forkproxy_websocket.connection import Connection
-from forkproxy_websocket.dialect import BINARY, UNEXPECTED, Audio, Clear, Dialect, InvalidMessage, Mark
+from forkproxy_websocket.dialect import (
+    BINARY,
+    UNEXPECTED,
+    Audio,
+    Binary,
+    Clear,
+    Dialect,
+    InvalidMessage,
+    Mark,
+)
 
 MOST_REPORTS = 20_000
 """Marks and keys that wait for a consumer that does not read; further ones are lost, reported as 31930."""
@@ -24,8 +34,8 @@ OVERFLOW = 31930
 """Twilio's warning: something was discarded, the consumer is too slow."""
 
 
-Report = tuple[Literal["mark", "dtmf"], str, float]
-"""A mark's name, or a key and its milliseconds."""
+Report = tuple[Literal["mark", "dropped", "dtmf", "cleared"], str, float]
+"""A mark's name (dropped: by `clear`), a key and its milliseconds, or that `clear` was done."""
 
 
 class Session:
@@ -78,6 +88,7 @@ class Session:
         self._send([dialect.connected(), dialect.start(stream.tracks, self._parameters)])
         if stream.bidirectional:
             stream.on_mark(self._marked)
+        if stream.bidirectional or dialect.one_way_keys:
             stream.on_digit(self._pressed)
 
     async def send(self, frames: Iterable[Frame]) -> None:
@@ -105,7 +116,7 @@ class Session:
     def finish(self) -> None:
         """Say that this was all."""
         waiting = self._waiting()
-        self._send([*waiting, self._dialect.stop()])
+        self._send([*waiting, self._dialect.rest(), self._dialect.stop()])
         self._told(len(waiting))
 
     def hear(self, message: bytes, binary: bool) -> None:
@@ -128,6 +139,7 @@ class Session:
                 stream.mark(wanted.name)
             case Clear():
                 stream.clear()
+                self._report(("cleared", "", 0.0))
 
     def _unexpected(self, binary: bool) -> None:
         """A one-way stream takes no messages: they are counted and ignored."""
@@ -139,7 +151,7 @@ class Session:
             self._stream.warn(UNEXPECTED, "the consumer sent a message; a one-way stream takes none")
 
     def _marked(self, name: str, cleared: bool) -> None:
-        self._report(("mark", name, 0.0))
+        self._report(("dropped" if cleared else "mark", name, 0.0))
 
     def _pressed(self, key: str, duration_ms: float) -> None:
         self._report(("dtmf", key, duration_ms))
@@ -147,7 +159,9 @@ class Session:
     def _build(self, report: Report) -> bytes | None:
         """The message, made when it is sent: it is then that it gets its number."""
         kind, text, duration_ms = report
-        return self._dialect.mark(text) if kind == "mark" else self._dialect.dtmf(text, duration_ms)
+        if kind == "dtmf":
+            return self._dialect.dtmf(text, duration_ms)
+        return self._dialect.cleared() if kind == "cleared" else self._dialect.mark(text, kind == "dropped")
 
     def _report(self, report: Report) -> None:
         connection = self._connection
@@ -173,9 +187,14 @@ class Session:
     def _send(self, messages: Iterable[bytes | None]) -> None:
         assert self._connection is not None
         written = [message for message in messages if message is not None]
-        self._connection.send(written)
+        for binary, run in groupby(written, _is_binary):
+            self._connection.send(run, binary=binary)
         self._written += sum(map(len, written)) + 8 * len(written)
         if self._connection.unsent:
             self._writes.append((self._written, time.monotonic()))
         else:
             self._writes.clear()
+
+
+def _is_binary(message: bytes) -> bool:
+    return isinstance(message, Binary)
