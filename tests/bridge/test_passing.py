@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from forkproxy.bridge.passing import Keypad, key_of
+from forkproxy.bridge.passing import Keypad, cause_of, key_of
+from forkproxy.signalling.events import Ended
 from forkproxy.signalling.midcall import Content
 
 
@@ -42,3 +43,8 @@ def test_a_key_that_comes_by_rtp_and_by_info_is_one_press() -> None:
     ]
     for key, way, now, new in presses:
         assert keypad.pressed(key, way, now) is new, (key, way, now)
+
+
+def test_why_a_leg_ended() -> None:
+    assert cause_of(None, Ended(408, "No session refresh received.", "timeout")) == "SIP;cause=408"
+    assert cause_of(None, Ended(487, "Request Terminated", "local")) == ""

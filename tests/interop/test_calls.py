@@ -27,6 +27,9 @@ PAIRS = {
     "early media": ("uac_audio", "uas_early"),
     "the caller changes the session": ("uac_changes", "uas_changed"),
     "the callee changes the session": ("uac_changed", "uas_changes"),
+    "PRACK, timers, requests of the caller": ("uac_features", "uas_features"),
+    "PRACK, timers, requests of the callee": ("uac_driven", "uas_drives"),
+    "cancelled with a reason": ("uac_withdraws", "uas_withdrawn"),
 }
 
 

@@ -296,6 +296,10 @@ class Phone:
         """Responses and requests outside any call."""
         self.sent: list[Message] = []
         """The requests that it sent."""
+        self.max_forwards = 70
+        """What they say."""
+        self.obeys_cancels = True
+        """Whether a CANCEL ends its call with 487; else a test answers the INVITE."""
         self.arrived = asyncio.Event()
         self._calls: dict[str, Call] = {}
         self._udp: asyncio.DatagramTransport | None = None
@@ -411,7 +415,7 @@ class Phone:
         lines = [
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/{self.transport.upper()} {self.host}:{self.port};branch={branch};rport",
-            "Max-Forwards: 70",
+            f"Max-Forwards: {self.max_forwards}",
             f"From: {from_}",
             f"To: {to}",
             f"Call-ID: {call_id}",
@@ -523,6 +527,6 @@ class Phone:
             if message.method in ("BYE", "CANCEL"):
                 self._respond(message, 200, "OK", peer, tag=call.tag)
             first = "" if call.invite is None else call.invite.get("cseq").split()[0]
-            if message.method == "CANCEL" and message.get("cseq").split()[0] == first:
+            if self.obeys_cancels and message.method == "CANCEL" and message.get("cseq").split()[0] == first:
                 call.respond(487, "Request Terminated")
         call.changed.set()

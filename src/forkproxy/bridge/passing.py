@@ -106,7 +106,7 @@ def pass_on(
     Args:
         request: the request; it is answered, now or when the other party has.
         other: the other party's leg; None: there is none.
-        on_key: told of a key of this party.
+        on_key: told of a key of this party; None: its keys are the other party's business.
         transfers: whether REFER, and the NOTIFY that tells of it, may pass.
         log: the call's.
     """
@@ -114,7 +114,7 @@ def pass_on(
         log.info("%s is refused: sip.refer says so", request.method)
         request.respond(405)
         return
-    key = key_of(request.content) if request.method == "INFO" else None
+    key = key_of(request.content) if request.method == "INFO" and on_key is not None else None
     if key is not None and on_key is not None:
         on_key(*key)
 
