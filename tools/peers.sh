@@ -18,6 +18,7 @@ fi
 for program in "${programs[@]}"; do
     command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
+[ -e /usr/share/nodejs/ws ] || missing+=(node-ws) # and Node itself
 [ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
