@@ -13,7 +13,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 export PYTHON
 
-SOURCES := pyproject.toml setup.py tools/setup.sh $(wildcard ext/*/* plugins/*/pyproject.toml src/forkproxy/*/*.pxd)
+SOURCES := pyproject.toml setup.py tools/setup.sh $(wildcard ext/*/* plugins/*/pyproject.toml \
+    plugins/*/setup.py plugins/*/ext/*/* src/forkproxy/*/*.pxd src/forkproxy/*/*.h)
 # What the build itself writes is no source of it.
 SOURCES := $(filter-out %.c,$(SOURCES))
 
@@ -59,6 +60,6 @@ peers:
 
 clean:
 	rm -rf .venv build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
-	rm -rf src/*.egg-info plugins/*/src/*.egg-info plugins/*/build ext/*/engine.c ext/*/calls.c ext/*/relay.c
+	rm -rf src/*.egg-info plugins/*/src/*.egg-info plugins/*/build ext/*/engine.c ext/*/calls.c ext/*/relay.c plugins/*/ext/*/*.c
 	find src plugins tests benchmarks -name '__pycache__' -type d -prune -exec rm -rf {} +
-	find src -name '*.so' -delete
+	find src plugins -name '*.so' -delete

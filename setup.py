@@ -51,7 +51,8 @@ EXTENSIONS = [
         Extension(
             f"forkproxy.media._{module}",
             [f"ext/media/{module}.pyx"],
-            include_dirs=["ext/media"],
+            include_dirs=["ext/media", "src/forkproxy/connectors"],
+            depends=["src/forkproxy/connectors/sink.h"],
             libraries=["pthread"],
             extra_compile_args=FLAGS,
             extra_link_args=LINK,

@@ -19,11 +19,11 @@ check() {
 echo lint
 check ruff ruff check --quiet .
 check format ruff format --quiet --check --diff .
-check cython cython-lint ext
+check cython cython-lint ext plugins/forkproxy-websocket/ext
 check layers lint-imports
 check mypy mypy
 # The stubs of the extensions against what was built.
-mapfile -t stubs < <(find src -name '_*.pyi' | sed 's|^src/||; s|/|.|g; s|\.pyi$||' | sort)
+mapfile -t stubs < <(find src plugins/*/src -name '_*.pyi' | sed 's|^.*src/||; s|/|.|g; s|\.pyi$||' | sort)
 check stubs python -m mypy.stubtest --concise --ignore-disjoint-bases --ignore-unused-allowlist \
     --allowlist tools/stubtest-allow.txt "${stubs[@]}"
 

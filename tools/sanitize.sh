@@ -10,8 +10,10 @@ cd "$(dirname "$0")/.."
 kind=${1:-address}
 shift || true
 case $kind in
-address) place=build/asan runtime=libasan.so tests=(tests/media tests/signalling tests/fuzz/test_stored.py) ;;
-thread) place=build/tsan runtime=libtsan.so tests=(tests/media) ;;
+address) place=build/asan runtime=libasan.so
+    tests=(tests/media tests/signalling tests/fuzz/test_stored.py plugins/forkproxy-websocket/tests) ;;
+thread) place=build/tsan runtime=libtsan.so
+    tests=(tests/media plugins/forkproxy-websocket/tests/test_native.py) ;;
 *) echo "forkproxy: address or thread, not $kind" >&2; exit 2 ;;
 esac
 [ $# -gt 0 ] && tests=("$@")
@@ -23,9 +25,14 @@ if [ ! -e "$library" ]; then
 fi
 
 # The package as it is, beside extensions of its own.
-rm -rf "$place/forkproxy" "$place"/report*
+rm -rf "$place/forkproxy" "$place/forkproxy_websocket" "$place"/report*
 mkdir -p "$place"
 FORKPROXY_SANITIZE=$kind .venv/bin/python setup.py -q build_ext --force --build-lib "$place" --build-temp "$place/objects"
+(cd plugins/forkproxy-websocket &&
+    FORKPROXY_SANITIZE=$kind ../../.venv/bin/python setup.py -q build_ext --force \
+        --build-lib "../../$place" --build-temp "../../$place/objects")
+(cd plugins/forkproxy-websocket/src &&
+    find forkproxy_websocket -type f ! -name '*.so' ! -name '*.pyc' -print0 | tar -c --null -T -) | tar -x -C "$place"
 (cd src && find forkproxy -type f ! -name '*.so' ! -name '*.pyc' -print0 | tar -c --null -T -) | tar -x -C "$place"
 
 # PYTHONMALLOC: every object of Python's in an allocation of its own, so that a step beyond one is seen.
@@ -40,8 +47,10 @@ export TSAN_OPTIONS=log_path=$report
 
 .venv/bin/python - <<'END'
 import forkproxy.media._relay as relay
+import forkproxy_websocket._native as native
 loaded = open("/proc/self/maps").read()
-assert "/build/" in relay.__file__, f"{relay.__file__} is not what is to be tested"
+for module in (relay, native):
+    assert "/build/" in module.__file__, f"{module.__file__} is not what is to be tested"
 assert "libasan" in loaded or "libtsan" in loaded, "the sanitizer is not there"
 END
 status=0

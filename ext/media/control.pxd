@@ -27,6 +27,7 @@ from media.leg cimport (
 from media.linux cimport close, monotonic_ns
 from media.ring cimport INBOUND, OUTBOUND, Pair
 from media.roundtrip cimport RoundTrip
+from media.sender cimport Sender
 from media.spans cimport Spans, spans_begin, spans_end, spans_open
 from media.srtp cimport Srtp
 from media.stream cimport NO_SOURCE, reception_expected
@@ -306,8 +307,28 @@ cdef inline Tapped *leg_tap(Worker *worker, Leg *leg, int32_t unit, Tapped *fres
             leg.counted = fresh
         worker_tap(worker, fresh)
     place[0].taps += 1
+    place[0].readers += 1
     worker_unlock(worker)
     return place[0]
+
+
+cdef inline void leg_attach(Worker *worker, Tapped *tapped, Sender *sender) noexcept nogil:
+    """One of the taps is read by `sender` from now on, as all that are not read by the event loop."""
+    worker_lock(worker)
+    tapped.readers -= 1
+    tapped.attached += 1
+    tapped.sender = sender
+    worker_unlock(worker)
+
+
+cdef inline void leg_detach(Worker *worker, Tapped *tapped) noexcept nogil:
+    """One of the taps is read by the event loop again."""
+    worker_lock(worker)
+    tapped.readers += 1
+    tapped.attached -= 1
+    if tapped.attached == 0:
+        tapped.sender = NULL
+    worker_unlock(worker)
 
 
 cdef inline bint leg_mask(Worker *worker, Leg *leg) noexcept nogil:
@@ -362,6 +383,7 @@ cdef inline int32_t leg_untap(
     if rest != NULL:
         count = tapped_rest(tapped, now, rest, most)
     tapped.taps -= 1
+    tapped.readers -= 1
     if tapped.taps == 0:
         worker_untap(worker, tapped)
         leg_place(leg, unit)[0] = NULL
@@ -391,6 +413,7 @@ cdef inline void leg_copy(Worker *worker, Leg *leg, Tapped *fresh, Copy *copy) n
     worker_lock(worker)
     copy.next = leg.tapped.copies
     leg.tapped.copies = copy
+    leg.tapped.readers -= 1    # the relay thread reads it
     worker_unlock(worker)
 
 
@@ -408,6 +431,7 @@ cdef inline void leg_uncopy(Worker *worker, Leg *leg, Copy *copy, int64_t now, P
     while at[0] != copy:
         at = &at[0].next
     at[0] = copy.next
+    tapped.readers += 1        # `leg_untap` takes it
     worker_unlock(worker)
     leg_untap(worker, leg, tapped, now, NULL, 0, &written)
 

@@ -45,6 +45,7 @@ from media.linux cimport (
 from media.resample cimport Past
 from media.ring cimport INBOUND, OUTBOUND, Pair, Ring, ring_free, ring_new
 from media.roundtrip cimport RoundTrip
+from media.sender cimport Sender
 from media.spans cimport Withheld
 from media.srtp cimport Srtp
 from media.stream cimport Reception, Sending
@@ -131,6 +132,9 @@ cdef struct Tapped:
     int32_t bucket
     int32_t taps               # copies included
     Copy *copies
+    int32_t readers            # taps that the event loop reads,
+    int32_t attached           # and those that `sender` does; NULL: there are none
+    Sender *sender
 
 cdef struct Leg:
     uint32_t slot            # in the worker's table

@@ -49,6 +49,7 @@ from media.linux cimport (
 from media.pace cimport pace_note, pace_until
 from media.path cimport leg_heard, leg_play, leg_rtcp, leg_rtp, leg_tell_tone
 from media.ring cimport INBOUND, Pair, ring_write
+from media.sender cimport Sender, sender_wake
 from media.speak cimport leg_speak
 from media.tones cimport tones_silence
 from media.worker cimport (
@@ -204,6 +205,16 @@ cdef inline void worker_sweep(
             read_guard(leg, buffer, now)
 
 
+cdef inline int64_t noted_arrival(const Tapped *tapped, int64_t number) noexcept nogil:
+    """When the newest packet of the frames `number` came, if one of them is followed; 0: none is."""
+    cdef int track
+    cdef int64_t arrival = 0
+    for track in range(2):
+        if tapped.noted[track].pending and tapped.noted[track].frame == number:
+            arrival = max(arrival, tapped.noted[track].arrival)
+    return arrival
+
+
 cdef inline bint cut_frames(Worker *worker, Tapped *tapped, int64_t now) noexcept nogil:
     """Move the frames whose time is up to the ring. True: there were any."""
     cdef Pair pair
@@ -214,6 +225,7 @@ cdef inline bint cut_frames(Worker *worker, Tapped *tapped, int64_t now) noexcep
     while due <= now:
         number = tapped.tracks[INBOUND].emitted
         pair_cut(tapped.tracks, tapped.withheld, &pair)
+        pair.arrival = noted_arrival(tapped, number)
         ring_write(tapped.ring, &pair)
         if tapped.copies != NULL:
             copies_frame(tapped.copies, &pair, now, worker.window_ns)
@@ -236,13 +248,21 @@ cdef inline void worker_tick(Worker *worker, int64_t now) noexcept nogil:
     cdef Tapped *tapped
     cdef Leg *leg
     cdef Leg *following
+    cdef Sender *sender = NULL
     cdef bint any = False
     while at <= tick:
         tapped = worker.buckets[at % BUCKETS]
         while tapped != NULL:
-            any = cut_frames(worker, tapped, now) or any
+            if cut_frames(worker, tapped, now):
+                any = any or tapped.readers > 0
+                if tapped.sender != NULL and tapped.sender != sender:
+                    if sender != NULL:
+                        sender_wake(sender)
+                    sender = tapped.sender
             tapped = tapped.next
         at += 1
+    if sender != NULL:
+        sender_wake(sender)
     worker.tick = tick
     leg = worker.playing
     while leg != NULL:

@@ -8,6 +8,7 @@ No Python object is made or dropped while a worker's lock is held: a garbage col
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyTypeObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
@@ -38,6 +39,9 @@ from media.control cimport (
     copy_pause,
     leg_clear_speech,
     leg_copy,
+    leg_attach,
+    leg_clear_speech,
+    leg_detach,
     leg_drain_speech,
     leg_enter,
     leg_leave,
@@ -94,6 +98,22 @@ from media.ring cimport (
     ring_first,
 )
 from media.roundtrip cimport RoundTrip
+from media.sender cimport (
+    FLAGS,
+    FORKPROXY_SINK,
+    FORKPROXY_SINK_VERSION,
+    SEND_DELAYS,
+    Attached,
+    Sender,
+    forkproxy_sink,
+    sender_attach,
+    sender_close,
+    sender_detach,
+    sender_lock,
+    sender_open,
+    sender_start,
+    sender_unlock,
+)
 from media.srtp cimport Srtp, Transform
 from media.tones cimport ToneReceiver, tones_fill, tones_open
 from media.voice cimport (
@@ -126,11 +146,12 @@ assert len(COUNT_NAMES) == COUNTS
 cdef enum:
     MARKS_AT_ONCE = 64         # reported for one speaker before others have their turn
 
-DELAY_NAMES = ("relay_delay", "tap_delay", "tap_lateness")
-"""What `Relay.histograms` has, in worker.pxd's order."""
-assert len(DELAY_NAMES) == DELAYS
+DELAY_NAMES = ("relay_delay", "tap_delay", "tap_lateness", "send_delay", "send_lateness")
+"""What `Relay.histograms` has, in the order of worker.pxd and sender.pxd."""
+assert len(DELAY_NAMES) == DELAYS + SEND_DELAYS
 FLAG_NAMES = ("received", "concealed", "silence", "held", "masked")
 """The frame flags as figures name them, lowest bit first."""
+assert len(FLAG_NAMES) == FLAGS
 HISTOGRAM_BOUNDS = tuple([histogram_bounds[n] for n in range(BOUNDS)])
 """Nanoseconds that the counts of `Relay.histograms` go up to; the last count is of what is above all."""
 
@@ -174,6 +195,7 @@ cdef class Relay:
     """The relay threads, their eventfd, and the taps, prompts and speakers that the event loop serves."""
 
     cdef Worker *workers
+    cdef Sender *senders
     cdef int threads
     cdef int event
     cdef uint64_t notified
@@ -188,7 +210,8 @@ cdef class Relay:
     cdef uint64_t ended_wakeups
     cdef uint64_t ended_events_lost
     cdef uint64_t ended[COUNTS]  # what was counted by workers that are gone
-    cdef Histogram ended_delays[DELAYS]
+    cdef uint64_t ended_rounds
+    cdef Histogram ended_delays[DELAYS + SEND_DELAYS]
     cdef readonly uint64_t frames_lost
     cdef readonly uint64_t callbacks_failed
     cdef readonly uint64_t srtp_sessions
@@ -198,6 +221,7 @@ cdef class Relay:
     def __cinit__(self, int threads, int window_ms, failed):
         """`failed` is called with an exception that a tap's, a prompt's or a speaker's callback raised."""
         cdef int i
+        cdef bint whole
         self.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         self.window_ms = window_ms
         self.legs = {}
@@ -207,11 +231,14 @@ cdef class Relay:
         self.copies = []
         self.failed = failed
         self.workers = <Worker *>calloc(threads, sizeof(Worker))
-        if self.workers == NULL:
+        self.senders = <Sender *>calloc(threads, sizeof(Sender))
+        if self.workers == NULL or self.senders == NULL:
             raise MemoryError
         for i in range(threads):
             self.threads += 1
-            if not worker_open(&self.workers[i], self.event, &self.notified, window_ms * <int64_t>1000000):
+            whole = worker_open(&self.workers[i], self.event, &self.notified, window_ms * <int64_t>1000000)
+            whole = sender_open(&self.senders[i], self.event, &self.notified) and whole
+            if not whole:
                 raise OSError("no file descriptor is left for the relay")
 
     def __dealloc__(self):
@@ -223,15 +250,21 @@ cdef class Relay:
             with nogil:
                 for i in range(self.threads):
                     worker_close(&self.workers[i])
+                    sender_close(&self.senders[i])
+                    self.ended_rounds += self.senders[i].rounds
                     self.ended_wakeups += self.workers[i].wakeups
                     self.ended_events_lost += self.workers[i].events.lost
                     for n in range(COUNTS):
                         self.ended[n] += self.workers[i].closed[n]
                     for n in range(DELAYS):
                         histogram_add(&self.ended_delays[n], &self.workers[i].delays[n])
+                    for n in range(SEND_DELAYS):
+                        histogram_add(&self.ended_delays[DELAYS + n], &self.senders[i].delays[n])
             free(self.workers)
             self.workers = NULL
             close(self.event)
+        free(self.senders)
+        self.senders = NULL
 
     def start(self):
         """Start the threads."""
@@ -242,6 +275,10 @@ cdef class Relay:
             error = worker_start(&self.workers[i], name)
             if error:
                 raise OSError(error, "the relay thread cannot be started")
+            name = b"sender-%d" % i
+            error = sender_start(&self.senders[i], name)
+            if error:
+                raise OSError(error, "the sender thread cannot be started")
 
     def close(self):
         """Close all legs and end the threads. Nothing may be called afterwards."""
@@ -253,6 +290,17 @@ cdef class Relay:
     def fileno(self):
         """Readable when `dispatch` has something to do."""
         return self.event
+
+    cdef Sender *sender_of(self, Tapped *tapped) noexcept:
+        """That of the leg's other taps, or the one with the fewest."""
+        cdef Sender *best = self.senders
+        cdef int i
+        if tapped.sender != NULL:
+            return tapped.sender
+        for i in range(1, self.threads):
+            if self.senders[i].taps < best.taps:
+                best = &self.senders[i]
+        return best
 
     cdef Worker *quietest(self) except NULL:
         cdef Worker *best = self.workers
@@ -275,6 +323,10 @@ cdef class Relay:
         read(self.event, &ignored, sizeof(ignored))
         store_release(&self.notified, 0)
         for tap in self.taps.copy():
+            if tap.sink is not None:
+                if not load_acquire(&tap.attached.given_up):
+                    continue
+                tap.detach()
             if tap.tapped != NULL and load_acquire(&tap.tapped.ring.written) > tap.cursor:
                 self.call(tap.on_frames, tap.collect())
         for serial, event in self.take_events():
@@ -318,12 +370,16 @@ cdef class Relay:
 
     def histograms(self):
         """What was measured since the start, by name: counts by HISTOGRAM_BOUNDS, and the sum in ns."""
-        cdef Histogram delays[DELAYS]
+        cdef Histogram delays[DELAYS + SEND_DELAYS]
         cdef int i, n
         memcpy(delays, self.ended_delays, sizeof(delays))
         with nogil:
             for i in range(self.threads if self.workers != NULL else 0):
                 worker_delays(&self.workers[i], delays)
+                sender_lock(&self.senders[i])
+                for n in range(SEND_DELAYS):
+                    histogram_add(&delays[DELAYS + n], &self.senders[i].delays[n])
+                sender_unlock(&self.senders[i])
         result = {}
         for n, name in enumerate(DELAY_NAMES):
             result[name] = ([delays[n].counts[i] for i in range(BOUNDS + 1)], delays[n].sum_ns)
@@ -332,6 +388,8 @@ cdef class Relay:
     def counters(self):
         """Totals of all legs that are or were, by name, and what stands open."""
         cdef Totals totals
+        cdef uint64_t attached = 0
+        cdef uint64_t rounds = self.ended_rounds
         cdef int i
         memset(&totals, 0, sizeof(Totals))
         totals.wakeups = self.ended_wakeups
@@ -340,11 +398,15 @@ cdef class Relay:
         with nogil:
             for i in range(self.threads if self.workers != NULL else 0):
                 worker_totals(&self.workers[i], &totals)
+                sender_lock(&self.senders[i])
+                attached += self.senders[i].taps
+                rounds += self.senders[i].rounds
+                sender_unlock(&self.senders[i])
         result = {name: totals.counts[n] for n, name in enumerate(COUNT_NAMES)}
         result.update(self.copied())
         result.update(
             legs=len(self.legs), sockets=2 * (len(self.legs) + len(self.copies)) + totals.guards,
-            taps=len(self.taps),
+            taps=len(self.taps), taps_attached=attached, sender_wakeups=rounds,
             rings=totals.rings, playbacks=len(self.playbacks), speakers=len(self.speakers),
             wakeups=totals.wakeups, speech_refused=self.speech_refused, marks_refused=self.marks_refused,
             frames_lost=self.frames_lost, events_lost=totals.events_lost,
@@ -965,7 +1027,12 @@ cdef class RelayTap:
     cdef int octets              # of a frame
     cdef object on_frames
     cdef uint64_t frames
-    cdef uint64_t flagged[2][5]  # by track, and FLAG_NAMES
+    cdef uint64_t flagged[2][FLAGS]  # by track, and FLAG_NAMES
+    cdef object sink             # the capsule that it is attached to; None: the event loop reads
+    cdef Attached attached
+    cdef Sender *sender
+    cdef readonly uint64_t sent
+    """Frames that sinks have taken, as of the last `detach` or `figures`."""
     cdef readonly uint64_t dropped
     """Frames that were overwritten before they were read."""
 
@@ -994,7 +1061,7 @@ cdef class RelayTap:
         cdef int bit
         for track in range(2):
             if self.wanted[track]:
-                for bit in range(5):
+                for bit in range(FLAGS):
                     self.flagged[track][bit] += pair.flags[track] >> bit & 1
                 frames.append(make_frame(track, number - self.base, pair, self.octets))
         self.frames += 1
@@ -1019,6 +1086,81 @@ cdef class RelayTap:
             self.leg.relay.frames_lost += lost
         return frames
 
+    def attach(self, sink):
+        """Have a sender thread give what has not been handed over yet to `sink`, a capsule as sink.h has it.
+
+        False: the tap is closed, or attached already. A sink that refuses a moment gets no more: the next
+        `dispatch` hands over what follows, as before.
+        """
+        cdef forkproxy_sink *c = <forkproxy_sink *>PyCapsule_GetPointer(sink, FORKPROXY_SINK)
+        cdef Sender *sender
+        if c.version != FORKPROXY_SINK_VERSION:
+            raise ValueError(f"a sink of version {c.version}, not {FORKPROXY_SINK_VERSION}")
+        if self.tapped == NULL or self.sink is not None:
+            return False
+        memset(&self.attached, 0, sizeof(Attached))
+        self.attached.sink = c[0]
+        self.attached.ring = self.tapped.ring
+        self.attached.start = self.tapped.tracks[INBOUND].start
+        self.attached.start += self.leg.relay.window_ms * <int64_t>1000000
+        self.attached.cursor = self.cursor
+        self.attached.base = self.base
+        self.attached.octets = self.octets
+        self.attached.wanted[INBOUND] = self.wanted[INBOUND]
+        self.attached.wanted[OUTBOUND] = self.wanted[OUTBOUND]
+        sender = self.sender = self.leg.relay.sender_of(self.tapped)
+        self.sink = sink
+        with nogil:
+            leg_attach(self.leg.worker, self.tapped, sender)
+            sender_attach(sender, &self.attached)
+        return True
+
+    def detach(self):
+        """Read by the event loop again, beginning with the first moment that the sink has not taken.
+
+        False: it was not attached.
+        """
+        cdef Attached *attached = &self.attached
+        cdef Sender *sender = self.sender
+        if self.sink is None:
+            return False
+        with nogil:
+            sender_detach(sender, attached)
+            leg_detach(self.leg.worker, self.tapped)
+        self.cursor = attached.cursor
+        self.settle()
+        self.sink = None
+        self.leg.relay.notify()
+        return True
+
+    cdef void settle(self) noexcept:
+        """Count what the sink has taken since the last time; nobody else touches `attached`."""
+        cdef Attached *attached = &self.attached
+        cdef uint64_t tracks = self.wanted[INBOUND] + self.wanted[OUTBOUND]
+        cdef int track, bit
+        self.frames += attached.moments
+        self.sent += attached.moments * tracks
+        self.dropped += attached.lost * tracks
+        self.leg.relay.frames_lost += attached.lost * tracks
+        for track in range(2):
+            for bit in range(FLAGS):
+                self.flagged[track][bit] += attached.flagged[track][bit]
+        attached.moments = attached.lost = 0
+        memset(attached.flagged, 0, sizeof(attached.flagged))
+
+    cdef void look(self) noexcept:
+        """Count what the sink has taken, while it goes on."""
+        if self.sink is not None:
+            with nogil:
+                sender_lock(self.sender)
+            self.settle()
+            with nogil:
+                sender_unlock(self.sender)
+
+    @property
+    def is_attached(self):
+        return self.sink is not None
+
     def close(self):
         """Hand over what is there, and what is over but held back by the window; then read no more."""
         cdef list frames
@@ -1029,6 +1171,7 @@ cdef class RelayTap:
         cdef int64_t now = monotonic_ns()
         if tapped == NULL:
             return
+        self.detach()
         rest = <Pair *>calloc(RING_SLOTS, sizeof(Pair))
         with nogil:
             count = leg_untap(self.leg.worker, self.leg.c, tapped, now, rest, RING_SLOTS, &written)
@@ -1047,8 +1190,9 @@ cdef class RelayTap:
             raise MemoryError
 
     def figures(self):
-        """Frames handed over on each track, by flag, and frames lost to a slow reader."""
-        result = {"frames": self.frames, "dropped": self.dropped}
+        """Frames handed over on each track, by flag, frames lost to a slow reader, and frames sinks took."""
+        self.look()
+        result = {"frames": self.frames, "dropped": self.dropped, "sent": self.sent}
         for bit, name in enumerate(FLAG_NAMES):
             result[name] = self.flagged[INBOUND][bit], self.flagged[OUTBOUND][bit]
         return result

@@ -6,7 +6,7 @@ meanwhile. A reader that is overtaken loses its own frames and can tell how many
 slot, both go through it in atomic words.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from media.linux cimport fence, get_words, load_acquire, put_words, store_release
@@ -22,6 +22,7 @@ cdef struct Pair:
     # Both tracks of one 20 ms.
     uint8_t flags[2]
     uint8_t unused[6]    # to whole words
+    int64_t arrival      # of its newest packet, of some moments only; 0: not known
     uint8_t payload[2 * FRAME * MOST_UNIT]  # the second track's behind the first one's
 
 cdef struct Ring:
@@ -32,7 +33,7 @@ cdef struct Ring:
 
 cdef inline Ring *ring_new(int32_t unit) noexcept nogil:
     """A ring of frames with `unit` octets at each place; NULL: no memory."""
-    cdef int32_t words = 1 + 2 * FRAME * unit // 8
+    cdef int32_t words = 2 + 2 * FRAME * unit // 8
     cdef Ring *ring = <Ring *>calloc(1, sizeof(Ring) + RING_SLOTS * words * sizeof(uint64_t))
     if ring != NULL:
         ring.words = words

@@ -148,7 +148,7 @@ async def test_delays_are_measured(engine: MediaEngine, phone: Make) -> None:
     await asyncio.sleep(0.1)
     pairs = tap.close().frames
     found = engine.histograms()
-    relay, delay, late = (found[f"{name}_seconds"] for name in DELAY_NAMES)
+    relay, delay, late, *sent = (found[f"{name}_seconds"] for name in DELAY_NAMES)
     assert relay.bounds == tuple(bound / 1e9 for bound in HISTOGRAM_BOUNDS)
     assert 450 // 61 - 2 <= sum(relay.counts) <= 450 // 61, "a leg's first asks the kernel to note arrivals"
     assert 0 < relay.total < 2
@@ -157,6 +157,7 @@ async def test_delays_are_measured(engine: MediaEngine, phone: Make) -> None:
     assert delay.total / sum(delay.counts) >= 0.06
     assert pairs - 5 <= sum(late.counts) <= pairs
     assert late.total >= 0
+    assert [sum(each.counts) for each in sent] == [0, 0], "nothing is attached"
     for leg in (a, b, c, d):
         leg.close()
 

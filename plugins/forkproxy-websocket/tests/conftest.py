@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 class Connectors:
-    """Makes WebSocket connectors that trust the tests' authority, and closes them."""
+    """Makes WebSocket connectors that trust the tests' authority, and closes them.
+
+    Unless a test says which, they send by native code on uvloop, as in production, and by Python on asyncio:
+    consumers must not find a difference.
+    """
 
     def __init__(self, certificates: Certificates) -> None:
         self.certificates = certificates
@@ -33,6 +38,7 @@ class Connectors:
         from forkproxy.connectors.testing import HOST, make
 
         host = settings.pop("host", HOST)
+        settings.setdefault("sender", "native" if "uvloop" in repr(asyncio.get_running_loop()) else "python")
         connector = make(WebSocket, host=host, **{"ca_file": self.certificates.ca_file, **settings})
         try:
             yield connector

@@ -497,19 +497,17 @@ async def test_a_consumer_that_stops_reading(certificates: Certificates, connect
     async with by_hand(certificates.good, stop_reading, receive_buffer=4096) as server:
         async with connectors.running(server.url, queue_seconds=1, drain_timeout=0.3) as run:
             assert await run.created()
-            number = 0
-            while not run.warnings:
-                run.feed(frames(10, start=number))
-                number += 10
-                await asyncio.sleep(0.001)
+            number, before = 0, -1
+            async with asyncio.timeout(30):
+                # Its own library's buffers fill first, and then nothing is piled up behind the queue.
+                while not run.warnings or run.figures.handed_over != before:
+                    before = run.figures.handed_over
+                    for _ in range(50):
+                        run.feed(frames(10, start=number))
+                        number += 10
+                        await asyncio.sleep(0.001)
             assert run.figures.waiting <= 100
-            before = run.figures.handed_over
-            for _ in range(50):
-                run.feed(frames(10, start=number))
-                number += 10
-                await asyncio.sleep(0.001)
-            assert run.figures.handed_over == before, "nothing is piled up behind the queue"
-            assert run.warnings == [31930]
+            assert set(run.warnings) == {31930}
         assert run.error is None
     # 4 MB is more than TCP's buffers on both sides can be with these settings.
     assert run.figures.handed_over * 390 < 4_000_000

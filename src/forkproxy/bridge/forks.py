@@ -112,6 +112,7 @@ class Forks:
         tap = None
         if connector.wants_frames:
             tap = self._media.tap(runner.feed, spec.tracks.members, runner.format)
+            runner.draw_from(tap)
         self._open[key] = Fork(runner, tap, asyncio.get_running_loop().time())
         self._told("opened", runner.sid, connector=connector.name, tracks=str(spec.tracks))
         runner.start()

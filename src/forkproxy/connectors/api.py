@@ -334,6 +334,28 @@ class Stream(ABC):
         the oldest of them have waited.
         """
 
+    def attach(self, sink: object) -> bool:
+        """Have all frames that have not been handed over yet taken by native code, without Python.
+
+        A connector that is able to calls this whenever it has dealt with what it got, and goes on iterating.
+        There comes nothing, until the sink refuses a moment (it is full, its connection is gone), the
+        stream is stopped, or `detach`: then the iteration goes on with the very next frame, and the connector
+        may attach the sink again. Frames that the sink takes count as handed over.
+
+        Args:
+            sink: a capsule as ``forkproxy/connectors/sink.h`` describes it.
+
+        Returns:
+            False: not now, since frames wait to be taken or the stream ends; or not this stream at all.
+
+        Raises:
+            ValueError: it is not a sink, or one of another version.
+        """
+        return False
+
+    def detach(self) -> None:  # noqa: B027  a stream that attaches nothing has nothing to do
+        """End what `attach` began, at once: the sink is not called any more when this returns."""
+
     @property
     @abstractmethod
     def dropped(self) -> int:

@@ -37,6 +37,7 @@ from forkproxy.connectors.events import (
 from forkproxy.connectors.failures import failure_of, kind_of
 from forkproxy.connectors.queue import FrameQueue
 from forkproxy.connectors.sip import OpenCopy, RtpCopy
+from forkproxy.connectors.source import Source
 from forkproxy.connectors.voice import BUFFER_FULL, OnMark, OpenVoice, Voice
 from forkproxy.errors import (
     MediaError,
@@ -107,6 +108,7 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         self._iterated = False
         self.ended = False
         self._backlog: Callable[[], tuple[int, float]] | None = None
+        self.source: Source | None = None
         self._receive_mark: OnMark | None = None
         self._receive_digit: Callable[[str, float], None] | None = None
         self._voice = open_voice(self._marked) if open_voice is not None and spec.bidirectional else None
@@ -126,6 +128,15 @@ class QueuedStream(Stream, AsyncIterator[list[Frame]]):
         if self._error is None:
             self._error = error
             self.wake()
+
+    def attach(self, sink: object) -> bool:
+        if self.source is None or self._queue or self.ended or self._error is not None:
+            return False
+        return self.source.attach(sink)
+
+    def detach(self) -> None:
+        if self.source is not None:
+            self.source.detach()
 
     def speak(self, audio: bytes) -> int:
         voice = self._way_back()
@@ -357,6 +368,13 @@ class StreamRunner:
             self._overflow()
         self._feed.wake()
 
+    def draw_from(self, source: Source) -> None:
+        """Let the connector take its frames from `source`, where `feed` has them from, by native code.
+
+        `source` is to be closed before `stop`, as what it feeds then belongs to the stream.
+        """
+        self._feed.source = source
+
     def press(self, key: str, duration_ms: float) -> None:
         """Tell the connector a key that the caller has pressed, if it wants to know. Never raises."""
         self._feed.press(key, duration_ms)
@@ -405,9 +423,10 @@ class StreamRunner:
         if self._final is not None:
             return self._final
         queue = self._queue
+        sent = 0 if self._feed.source is None else self._feed.source.sent
         return StreamFigures(
-            fed=queue.added,
-            handed_over=queue.taken,
+            fed=queue.added + sent,
+            handed_over=queue.taken + sent,
             dropped=queue.dropped,
             waiting=len(queue),
             created_after=self._created_after,
@@ -532,11 +551,13 @@ class StreamRunner:
     def _finish(self, error: StreamError | None) -> None:
         self._over = True
         self._feed.ended = True
+        self._feed.detach()
         self._feed.close_voice()
         if self._timer is not None:
             self._timer.cancel()
         self.state = "stopped" if error is None else "failed"
         self._final = figures = self.figures()
+        self._feed.source = None
         self._queue.clear()
         self._feed.close_copies()
         self._report(StreamEnded(self.sid, error, figures))

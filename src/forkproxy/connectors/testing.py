@@ -26,6 +26,7 @@ are in `Run.copies`::
     async with running(make(Recorder, host=host)) as run:
         await run.created()
         assert dialler.dialogs[0].requests[0].method == "INVITE"
+A connector with native code (`Stream.attach`) has it called by the same ``feed``, in the test's thread.
 
 Keys are pressed by ``press("12#")``, of a `FakeStream` and of a `Run`.
 
@@ -49,6 +50,7 @@ from forkproxy.connectors.api import Connector, Host
 from forkproxy.connectors.events import StreamCreated, StreamEnded, StreamEvent, StreamFigures, StreamWarning
 from forkproxy.connectors.queue import FrameQueue
 from forkproxy.connectors.registry import check, settings_of
+from forkproxy.connectors.sinks import FakeTap
 from forkproxy.connectors.sip import OnRequest
 from forkproxy.connectors.streams import QueuedStream, StreamRunner
 from forkproxy.connectors.voice import OnMark
@@ -385,13 +387,13 @@ class FakeStream(QueuedStream):
         """The connector has called `created`."""
         self.warnings: list[tuple[int, str]] = []
         """Every call of `warn`."""
+        self.source = self.tap = FakeTap(self._take, tracks.members)
         self.feed(frames)
         self.ended = stopped
 
     def feed(self, frames: Iterable[Frame]) -> None:
         """More frames."""
-        self._queue.add(list(frames))
-        self.wake()
+        self.tap.feed(list(frames))
 
     def press(self, keys: str, duration_ms: float = 100.0) -> None:
         """The caller presses `keys`, one by one."""
@@ -400,6 +402,7 @@ class FakeStream(QueuedStream):
 
     def stop(self) -> None:
         """The end of the stream, behind the frames that were fed."""
+        self.tap.detach()
         self.ended = True
         self.wake()
 
@@ -407,6 +410,10 @@ class FakeStream(QueuedStream):
         copy = FakeCopy(track, buffer_seconds, 40000 + 2 * len(self.copies))
         self.copies.append(copy)
         return copy
+
+    def _take(self, frames: list[Frame]) -> None:
+        self._queue.add(frames)
+        self.wake()
 
     def _note_creation(self) -> None:
         self.is_created = True
@@ -424,6 +431,7 @@ class Run:
     runner: StreamRunner = field(init=False)
     copies: list[FakeCopy] = field(default_factory=list)
     """The copies that the connector has opened."""
+    tap: FakeTap = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -450,7 +458,7 @@ class Run:
 
     def feed(self, frames: list[Frame]) -> None:
         """Frames from the call."""
-        self.runner.feed(frames)
+        self.tap.feed(frames)
 
     def press(self, keys: str, duration_ms: float = 100.0) -> None:
         """The caller presses `keys`, one by one."""
@@ -476,6 +484,7 @@ class Run:
 
     async def stop(self, *, drain: float | None = None) -> None:
         """End the stream and wait for `StreamEnded`."""
+        self.tap.detach()
         self.runner.stop("the test stops it", drain=drain)
         await self.runner.closed()
 
@@ -524,6 +533,8 @@ async def running(
         state=state,
         **timeouts,
     )
+    run.tap = FakeTap(run.runner.feed, tracks.members)
+    run.runner.draw_from(run.tap)
     run.runner.start()
     try:
         yield run

@@ -197,6 +197,8 @@ METRICS: dict[str, Metric] = {
     # Traces of single calls
     "trace_packets_written": _counter("Packets written to traces of single calls."),
     "trace_packets_lost": _counter("Packets missing in their trace: it was full, or could not be written."),
+    "rtp_taps_attached": _gauge("Taps whose frames native code sends, without Python."),
+    "rtp_sender_wakeups": _counter("Times that a sender thread woke up."),
     # The HTTP server and the log
     "http_requests": _counter("Requests to the HTTP server."),
     "http_bad_requests": _counter("Requests to the HTTP server that were malformed."),
@@ -221,6 +223,11 @@ HISTOGRAMS: dict[str, str] = {
         "From the arrival of a frame's newest packet to when taps can read it, the window included; sampled."
     ),
     "rtp_tap_lateness_seconds": "By how much frames come to the taps later than the window wants.",
+    "rtp_send_delay_seconds": (
+        "From the arrival of a frame's newest packet to when native code has written its message to the "
+        "consumer's socket, the window included; sampled."
+    ),
+    "rtp_send_lateness_seconds": "By how much native code writes frames later than the window wants.",
     "rtp_mos": "How good phones' audio arrived, 1 to 4.41 (E-model); one value for each leg that has ended.",
 }
 """What is kept as histograms, by the name that the code uses."""

@@ -84,6 +84,29 @@ class Tap:
         except ValueError as error:
             raise MediaError(str(error)) from None
 
+    def attach(self, sink: object) -> bool:
+        """Give what has not been handed over yet to native code, from a thread of its own, without Python.
+
+        It goes on until `detach`, the tap's end, or a moment that the sink refuses; from there on frames are
+        handed over as before. False: the tap is closed, or attached already.
+
+        Args:
+            sink: a capsule as `forkproxy/connectors/sink.h` describes it.
+
+        Raises:
+            ValueError: it is none, or one of another version.
+        """
+        return self._core.attach(sink)
+
+    def detach(self) -> None:
+        """End `attach`: the next frame that is handed over is the first one that the sink has not taken."""
+        self._core.detach()
+
+    @property
+    def sent(self) -> int:
+        """Frames that sinks have taken."""
+        return self._core.figures()["sent"]  # type: ignore[no-any-return]
+
     @property
     def dropped(self) -> int:
         """Frames that were overwritten because the event loop stood still for over 2.5 seconds."""

@@ -24,7 +24,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -68,6 +68,14 @@ _LAST_ACK_RECEIVED = struct.Struct("24xI28xI")
 """From Linux's struct tcp_info: tcpi_unacked, tcpi_last_ack_recv (milliseconds)."""
 
 _log = logging.getLogger("forkproxy.websocket.protocol")
+
+
+@runtime_checkable
+class Sealable(Protocol):
+    """A transport on which others send media, too."""
+
+    def seal(self) -> None:
+        """They must not any more: the WebSocket is being closed."""
 
 
 class Connection(asyncio.Protocol):
@@ -146,6 +154,21 @@ class Connection(asyncio.Protocol):
         for message in messages:
             send(message)
         self._transport.write(b"".join(self._core.data_to_send()))
+
+    def send_framed(self, frames: bytes) -> None:
+        """Send text messages that have been framed and masked already.
+
+        Raises:
+            StreamError: the connection is lost.
+        """
+        if self._error is not None:
+            raise self._error
+        self._transport.write(frames)
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """What it was made on."""
+        return self._transport
 
     def ping(self, data: bytes) -> None:
         """Ask for a pong with `data`, 125 octets at most; nothing happens when the connection is lost."""
@@ -335,6 +358,8 @@ class Connection(asyncio.Protocol):
 
     def _lose(self, error: StreamError) -> None:
         self._error = error
+        if isinstance(self._transport, Sealable):
+            self._transport.seal()
         self._wake()
         if not self._leaving:
             self._loop.call_soon(self._on_lost, error)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -21,12 +24,14 @@ from forkproxy.connectors.api import (
     StreamUrlError,
     describe,
 )
-from forkproxy_websocket.connection import PING_EVERY, Connection
+from forkproxy_websocket import native
+from forkproxy_websocket.connection import PING_EVERY, WRITE_BUFFER, Connection
 from forkproxy_websocket.credentials import basic, present, timestamped
 from forkproxy_websocket.delivery import Delivery
 from forkproxy_websocket.dial import dial
 from forkproxy_websocket.dialects import DIALECTS, DialectName, Subject
 from forkproxy_websocket.headers import check_headers
+from forkproxy_websocket.history import History, SharedHistory
 from forkproxy_websocket.options import StreamOptions, stream_options
 from forkproxy_websocket.resolver import Resolver
 from forkproxy_websocket.session import Report, Session
@@ -108,6 +113,9 @@ class WebSocketSettings(Settings):
     """Seconds without a connection after which a stream ends; 0: with its first connection, as Twilio's."""
     gaps: bool = False
     """Tell audio that was dropped by an event of our own, ``gap``."""
+    sender: Literal["native", "python"] = "native"
+    """``native``: media is sent by compiled code, in threads of its own; ``python``: by the event loop, for a
+    comparison, or should the other ever fail. Consumers cannot tell the difference."""
 
     @model_validator(mode="after")
     def _one_way_to_show_who_we_are(self) -> Self:
@@ -187,6 +195,9 @@ class WebSocket(Connector[WebSocketSettings]):
                 trust(self._tls, file)
         if settings.client_cert is not None:
             present(self._tls, *settings.client_certificate())
+        self._native = settings.sender == "native" and native.available()
+        shown = () if settings.client_cert is None else settings.client_certificate()
+        self._native_tls = native.tls_of(self._tls, *shown) if self._native else None
         self._resolver = Resolver()
 
     async def stream(self, stream: Stream) -> None:
@@ -201,12 +212,12 @@ class WebSocket(Connector[WebSocketSettings]):
         def session() -> Session:
             dialect = self._dialect.make(Subject(stream.call, stream.sid, stream.format))
             gap = dialect.gap if options.gaps else None
-            return Session(stream, dialect, gap, reports, parameters=options.parameters)
+            return Session(stream, dialect, history, gap, reports, parameters=options.parameters)
 
         reports: deque[Report] = deque()
-        delivery = Delivery(
-            stream, session, connect, patience=options.reconnect, ring=self.settings.buffer or HISTORY
-        )
+        kept = self.settings.buffer or HISTORY if options.reconnect > 0 else 0.0
+        history = SharedHistory(kept) if self._native else History(kept)
+        delivery = Delivery(stream, session, connect, patience=options.reconnect, history=history)
         stream.measure(delivery.backlog)
         await delivery.carry()
 
@@ -243,7 +254,16 @@ class WebSocket(Connector[WebSocketSettings]):
             resolver=self._resolver,
             tls=self._tls if target.secure else None,
             timeout=self.settings.open_timeout,
+            attach=partial(self._attach, target.secure) if self._native else None,
         )
+
+    async def _attach(
+        self, secure: bool, sock: socket.socket, make: Callable[[], Connection], host: str
+    ) -> Connection:
+        from forkproxy_websocket.transport import attach
+
+        tls = self._native_tls if secure else None
+        return await attach(sock, make, tls, host, limit=WRITE_BUFFER)  # type: ignore[no-any-return]
 
     def _headers(self, url: str, options: StreamOptions) -> dict[str, str]:
         """For the upgrade request. A stream's own headers come before the instance's."""

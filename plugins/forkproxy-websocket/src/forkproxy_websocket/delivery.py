@@ -13,7 +13,6 @@ import random
 from collections.abc import Awaitable, Callable
 
 from forkproxy.connectors.api import (
-    Frame,
     Stream,
     StreamError,
     StreamProtocolError,
@@ -22,7 +21,7 @@ from forkproxy.connectors.api import (
     StreamUrlError,
 )
 from forkproxy_websocket.connection import Connection
-from forkproxy_websocket.history import History
+from forkproxy_websocket.history import Kept
 from forkproxy_websocket.session import OVERFLOW, Session
 
 FAREWELL = 1.0
@@ -35,6 +34,8 @@ STEADY = 5.0
 """Seconds after which a connection counts as standing: pauses and patience begin anew."""
 PROBE_EVERY = 50
 """Frame numbers (a second) between the pings that ask how far the consumer has read."""
+ASK_EVERY = 1.0
+"""Seconds between two looks whether it is time for one."""
 AGAIN = 100
 """Frames of the history in one write."""
 
@@ -60,26 +61,26 @@ class Delivery:
         connect: Callable[[Session, int], Awaitable[Connection]],
         *,
         patience: float,
-        ring: float,
+        history: Kept,
     ) -> None:
         """
         Args:
             open_session: makes what talks on the next connection.
             connect: makes a connection for it; takes how many there have been before. Raises StreamError.
             patience: seconds without a connection that end the stream; 0: it ends with its first one.
-            ring: seconds of sent audio that may be sent again.
+            history: what may be sent again; empty, and of no use without patience.
         """
         self._stream = stream
         self._open_session = open_session
         self._connect = connect
         self._patience = patience
-        self._history = History(ring if patience > 0 else 0.0)
+        self._history = history
         self._loop = asyncio.get_running_loop()
         self._connections = 0
         self._pause = FIRST_PAUSE
         self._down_since = self._loop.time()
         self._probed = 0
-        self._next = 0
+        self._watch: asyncio.TimerHandle | None = None
         self._session: Session | None = None
 
     def backlog(self) -> tuple[int, float]:
@@ -110,6 +111,8 @@ class Delivery:
                 await connection.close(FAREWELL if self._patience <= 0 else 0.0)
             finally:
                 self._session = None
+                session.leave()
+                self._unwatch()
                 await self._leave(connection, again=lost is not None and self._patience > 0)
             if self._stream.bidirectional and connection.close_code in NORMAL:
                 self._stream.log.info("the consumer ended the stream", extra={"reason": str(lost)})
@@ -123,28 +126,41 @@ class Delivery:
     async def _carry_on(self, session: Session, connection: Connection, again: bool, frames: object) -> None:
         self._session = session
         self._stream.created()
-        session.open(
-            connection, self._history.first if again and self._history.first is not None else self._next
-        )
+        history = self._history
+        session.open(connection, history.first if again and history.first is not None else history.next)
         if again:
-            sent = self._history.unconfirmed()
+            sent = history.unconfirmed()
             for at in range(0, len(sent), AGAIN):
                 await session.send(sent[at : at + AGAIN])
             self._stream.log.info("connected again", extra={"frames_sent_again": len(sent)})
+        if self._patience > 0:
+            self._ask(connection)
+        session.go_on()
         while (batch := await anext(frames, None)) is not None:  # type: ignore[call-overload]
             if self._patience > 0:
-                self._keep(batch, connection)
+                self._history.add(batch)
+                # the pong tells that everything before it has been read, these frames not yet included
+                self._probe(connection, batch[0].number)
             await session.send(batch)
+            session.go_on()
         session.finish()
         await connection.close()
 
-    def _keep(self, batch: list[Frame], connection: Connection) -> None:
-        self._history.add(batch)
-        self._next = batch[-1].number + 1
-        if self._next - self._probed >= PROBE_EVERY and not connection.paused:
-            # the pong tells that everything before it has been read, these frames not yet included
-            connection.ping(b"%d" % batch[0].number)
-            self._probed = self._next
+    def _probe(self, connection: Connection, sent: int) -> None:
+        """Ask whether the frames before `sent` have been read, now and then."""
+        if self._history.next - self._probed >= PROBE_EVERY and not connection.paused:
+            connection.ping(b"%d" % sent)
+            self._probed = self._history.next
+
+    def _ask(self, connection: Connection) -> None:
+        """Probe each second: what native code sends does not come by here."""
+        self._watch = self._loop.call_later(ASK_EVERY, self._ask, connection)
+        self._probe(connection, self._history.next)
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     async def _connected(self, lost: StreamError | None) -> tuple[Session, Connection]:
         while True:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from websockets.uri import WebSocketURI
 
 from forkproxy.connectors.api import StreamConnectTimeout, StreamTlsError, describe, failure_of
 from forkproxy_websocket.connection import Connection
 from forkproxy_websocket.resolver import Address, Addresses, Resolver
+
+Attach = Callable[[socket.socket, Callable[[], Connection], str], Awaitable[Connection]]
 
 NEXT_ADDRESS_AFTER = 0.25
 """Seconds until the next address of a host is tried beside the first (RFC 8305, section 5)."""
@@ -30,6 +32,7 @@ async def dial(
     resolver: Resolver,
     tls: ssl.SSLContext | None,
     timeout: float,
+    attach: Attach | None = None,
 ) -> Connection:
     """Connect to `target` and wait for the end of the handshake.
 
@@ -37,6 +40,7 @@ async def dial(
         make: makes the protocol for the new connection.
         tls: None for ``ws``.
         timeout: seconds for all of it.
+        attach: puts the protocol on the TCP connection (of that name, with TLS if any); None: asyncio does.
 
     Raises:
         StreamError: one of the classes for the codes above.
@@ -50,7 +54,10 @@ async def dial(
             sock = await connect_any(addresses)
             if tls is not None:
                 doing = f"the TLS handshake with {where}"
-            connection = await _attach(sock, make, tls, target.host)
+            if attach is not None:
+                connection = await attach(sock, make, target.host)
+            else:
+                connection = await _attach(sock, make, tls, target.host)
             doing = f"the WebSocket handshake with {where}"
             try:
                 await connection.opened()

@@ -33,6 +33,7 @@ from forkproxy_websocket.dialect import (
     InvalidMessage,
     Mark,
 )
+from forkproxy_websocket.templates import Hole, Template
 from forkproxy_websocket.texts import MAX_MARK, audio_of, decode, encode
 
 CONNECTED = b'{"event":"connected","protocol":"Call","version":"1.0.0"}'
@@ -119,6 +120,10 @@ class Messages(Dialect):
                 "gap": {"timestamp": str(number * FRAME_MS), "duration": str(frames * FRAME_MS)},
             }
         )
+
+    def template(self, track: Track) -> Template:
+        """What `media` makes of the frames of a track, for code that fills it itself."""
+        return Template.of(self._media[track], (Hole.SEQUENCE, Hole.CHUNK, Hole.TIMESTAMP, Hole.PAYLOAD))
 
     def stop(self) -> bytes:
         """The end: the last message."""

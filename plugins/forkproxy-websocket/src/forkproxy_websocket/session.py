@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from forkproxy.connectors.api import Frame, Stream, StreamError
@@ -21,12 +20,13 @@ from forkproxy_websocket.dialect import (
     BINARY,
     UNEXPECTED,
     Audio,
-    Binary,
     Clear,
     Dialect,
     InvalidMessage,
     Mark,
 )
+from forkproxy_websocket.history import Kept
+from forkproxy_websocket.lanes import Lane, lane, send_all
 
 MOST_REPORTS = 20_000
 """Marks and keys that wait for a consumer that does not read; further ones are lost, reported as 31930."""
@@ -45,6 +45,7 @@ class Session:
         self,
         stream: Stream,
         dialect: Dialect,
+        history: Kept,
         gap: Callable[[int, int], bytes | None] | None = None,
         reports: deque[Report] | None = None,
         parameters: Mapping[str, str] | None = None,
@@ -52,6 +53,7 @@ class Session:
         """
         Args:
             dialect: a fresh one.
+            history: gets what leaves here without Python.
             gap: makes the message for frames that are missing: the first one's number, and how many there are
                 on each track. None: they are told by the numbers alone.
             reports: marks and keys that have not been reported yet; all sessions of a stream share it.
@@ -60,8 +62,10 @@ class Session:
         self._parameters = stream.parameters if parameters is None else parameters
         self._stream = stream
         self._dialect = dialect
+        self._history = history
         self._gap = gap
         self._connection: Connection | None = None
+        self._lane: Lane | None = None
         self._reports: deque[Report] = deque() if reports is None else reports
         self._expected = 0
         self._written = 0
@@ -71,6 +75,8 @@ class Session:
         """Octets that were written and not sent yet, and the seconds that the oldest of them have waited."""
         if self._connection is None:
             return 0, 0.0
+        if self._lane is not None and (backlog := self._lane.backlog()) is not None:
+            return backlog
         unsent, writes = self._connection.unsent, self._writes
         while writes and writes[0][0] <= self._written - unsent:
             writes.popleft()
@@ -86,38 +92,60 @@ class Session:
         self._connection = connection
         self._expected = expected
         self._send([dialect.connected(), dialect.start(stream.tracks, self._parameters)])
+        self._lane = lane(connection, dialect, stream, self._history)
         if stream.bidirectional:
             stream.on_mark(self._marked)
         if stream.bidirectional or dialect.one_way_keys:
             stream.on_digit(self._pressed)
 
-    async def send(self, frames: Iterable[Frame]) -> None:
+    def go_on(self) -> None:
+        """All that waited for this connection has been sent: what follows may leave without Python."""
+        if self._lane is not None and self._connection is not None and not self._connection.paused:
+            self._lane.attach(self._expected)
+
+    def leave(self) -> None:
+        """Nothing more is sent on this connection."""
+        self._settle()
+
+    async def send(self, frames: list[Frame]) -> None:
         """Send frames, behind the reports that wait; wait for a consumer that is behind."""
         assert self._connection is not None
-        waiting = self._waiting()
-        self._send([*waiting, *self._media(frames)])
-        self._told(len(waiting))
-        if self._connection.paused:
+        self._settle()
+        self._send_waiting()
+        self._send_media(frames)
+        while self._connection.paused:
             await self._connection.drain()
+            self._send_waiting()
 
-    def _media(self, frames: Iterable[Frame]) -> Iterator[bytes | None]:
-        media = self._dialect.media
-        for frame in frames:
+    def _send_media(self, frames: list[Frame]) -> None:
+        assert self._lane is not None
+        begin = 0
+        for at, frame in enumerate(frames):
             missing = frame.number - self._expected
             if missing > 0:
                 self._stream.log.warning(
                     "audio is missing", extra={"first_frame": self._expected, "frames": missing}
                 )
                 if self._gap is not None:
-                    yield self._gap(self._expected, missing)
+                    self._written += self._lane.send(frames[begin:at])
+                    self._send([self._gap(self._expected, missing)])
+                    begin = at
             self._expected = frame.number + 1 if missing >= 0 else self._expected
-            yield media(frame)
+        self._written += self._lane.send(frames[begin:])
+        self._note()
 
     def finish(self) -> None:
         """Say that this was all."""
-        waiting = self._waiting()
-        self._send([*waiting, self._dialect.rest(), self._dialect.stop()])
-        self._told(len(waiting))
+        self._settle()
+        self._send_waiting()
+        self._send([self._dialect.rest(), self._dialect.stop()])
+
+    def _settle(self) -> bool:
+        """Have the frames come here again; whether they did not."""
+        if self._lane is None or not self._lane.attached:
+            return False
+        self._expected = self._lane.settle()
+        return True
 
     def hear(self, message: bytes, binary: bool) -> None:
         """A message of the consumer's. What is wrong with it is reported."""
@@ -171,30 +199,32 @@ class Session:
             else:
                 self._stream.warn(OVERFLOW, "a mark or a key was discarded: the consumer does not read")
             return
+        attached = self._settle()
         try:
             self._send([self._build(report)])
         except StreamError:  # whoever sends the next frames is told
             self._reports.append(report)
+        else:
+            if attached:
+                self.go_on()
 
-    def _waiting(self) -> list[bytes | None]:
-        return [self._build(report) for report in self._reports]
-
-    def _told(self, count: int) -> None:
-        """So many reports have been sent; until then they are kept, for the next connection perhaps."""
-        for _ in range(count):
-            self._reports.popleft()
+    def _send_waiting(self) -> None:
+        """Reports that have waited are kept until they are sent, for the next connection perhaps."""
+        if self._reports:
+            count = len(self._reports)
+            self._send([self._build(report) for report in self._reports])
+            for _ in range(count):
+                self._reports.popleft()
 
     def _send(self, messages: Iterable[bytes | None]) -> None:
         assert self._connection is not None
-        written = [message for message in messages if message is not None]
-        for binary, run in groupby(written, _is_binary):
-            self._connection.send(run, binary=binary)
-        self._written += sum(map(len, written)) + 8 * len(written)
+        self._written += send_all(self._connection, messages)
+        self._note()
+
+    def _note(self) -> None:
+        """Remember when what has just been written was, if it waits."""
+        assert self._connection is not None
         if self._connection.unsent:
             self._writes.append((self._written, time.monotonic()))
         else:
             self._writes.clear()
-
-
-def _is_binary(message: bytes) -> bool:
-    return isinstance(message, Binary)
