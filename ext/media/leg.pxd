@@ -24,9 +24,12 @@ from media.dtmf cimport EventReceiver
 from media.events cimport EVENT_INACTIVE, EventQueue, events_notify, events_put
 from media.frames cimport Noted, pair_cut
 from media.linux cimport (
+    AF_INET6,
     AF_UNSPEC,
     EPOLL_CTL_ADD,
     EPOLLIN,
+    IPPROTO_IPV6,
+    IPV6_V6ONLY,
     SO_RCVBUF,
     SO_REUSEADDR,
     SOCK_CLOEXEC,
@@ -243,6 +246,8 @@ cdef inline int leg_open_guard(Leg *leg) noexcept nogil:
     setsockopt(leg.rtp.fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(int))
     setsockopt(guard, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(int))
     setsockopt(guard, SOL_SOCKET, SO_RCVBUF, &room, sizeof(int))
+    if leg.family == AF_INET6:  # behind [::], strangers may come by IPv4, too
+        setsockopt(guard, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(int))
     event.events = EPOLLIN
     event.data.u64 = leg.guard_key
     if bind(guard, &leg.here.any, leg.here_length) or epoll_ctl(leg.guards, EPOLL_CTL_ADD, guard, &event):

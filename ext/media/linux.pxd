@@ -21,6 +21,7 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const sockaddr *to, socklen_t size)
 
 cdef extern from "<netinet/in.h>" nogil:
+    int IPPROTO_IPV6, IPV6_V6ONLY
     cdef struct in_addr:
         uint32_t s_addr
     cdef struct sockaddr_in:

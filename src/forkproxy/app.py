@@ -54,7 +54,7 @@ class App:
         self._connectors: dict[str, Connector[Any]] = config.make_connectors(host)
         self._access = Access(config.routes())
         self._media = MediaEngine(
-            listen=config.media.listen,
+            listen=config.media_listen,
             ports=(config.media.ports.first, config.media.ports.last),
             threads=config.media.threads,
             window_ms=config.media.window,
@@ -84,7 +84,8 @@ class App:
             connectors=self._connectors,
             host=host,
             prompts=self._prompts,
-            media_address=self._media_address(),
+            media_addresses=config.media_addresses,
+            media_v6=config.media_v6,
             record=self._records.write,
             watch=self._captures,
             take=self._carriers.take,
@@ -268,15 +269,6 @@ class App:
 
     def _on_invite(self, leg: Any) -> None:
         self._calls.on_invite(leg)
-
-    def _media_address(self) -> str | None:
-        """The configured address for session descriptions; None: the one on the way to the peer."""
-        media = self._started.media
-        if media.advertise is not None:
-            return media.advertise
-        if self._started.sip.advertised_host is not None:
-            return self._started.sip.advertised_host
-        return None if media.listen in ("0.0.0.0", "::") else media.listen
 
 
 async def _close(connectors: Iterable[Connector[Any]]) -> None:

@@ -93,10 +93,11 @@ def test_every_key_has_a_default_but_the_flows(load: Load) -> None:
 
 def test_every_key_is_read(whole: Config, tmp_path: Path) -> None:
     assert whole.sip.listen == ("udp://127.0.0.1:0", "tcp://127.0.0.1:0")
-    assert whole.sip.advertised_host == "sip.example.com"
-    assert (whole.sip.advertise, whole.sip.drain) == ("sip.example.com:5060", 12.5)
+    assert whole.sip.advertised_hosts == ("sip.example.com",)
+    assert (whole.sip.advertise, whole.sip.drain) == (("sip.example.com:5060",), 12.5)
     assert whole.media.listen == "127.0.0.1"
-    assert whole.media.advertise == "203.0.113.5"
+    assert whole.media.advertise == ("203.0.113.5",)
+    assert whole.media_addresses == ("203.0.113.5", "127.0.0.1")
     assert (whole.media.ports, whole.media.threads) == ((30_000, 30_099), 2)
     assert (whole.media.window, whole.media.inactivity) == (0, 45)
     assert (whole.media.codecs, whole.media.srtp) == (("G722", "PCMA"), "required")

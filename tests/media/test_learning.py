@@ -212,6 +212,28 @@ async def test_ipv6(phone: Make) -> None:
     assert engine.counters()["ports"] == 0
 
 
+async def test_a_call_between_ipv4_and_ipv6(phone: Make) -> None:
+    engine = MediaEngine(listen="::")
+    engine.start()
+    a, b = engine.open_leg(), engine.open_leg()
+    alice, bob = phone("127.0.0.1"), phone("::1")
+    alice.attach(a)
+    bob.attach(b)
+    a.connect(b)
+    for n in range(3):
+        alice.send(rtp(n, frame(n)))
+        assert (await bob.receive())[12:] == frame(n)
+        bob.send(rtp(n, frame(n + 7)))
+        assert (await alice.receive())[12:] == frame(n + 7)
+    assert (a.figures().source, b.figures().source) == (alice.address, bob.address)
+    for leg in (a, b):  # strangers of both families are heard of, and not heard
+        assert await heard_from(leg, phone("127.0.0.1"), 2) == 0
+        assert await heard_from(leg, phone("::1"), 2) == 0
+        assert leg.figures().unknown_source == 4
+    engine.close()
+    assert engine.counters()["ports"] == 0
+
+
 async def test_families_do_not_mix(engine: MediaEngine) -> None:
     leg = engine.open_leg()
     with pytest.raises(MediaError, match="IPv6"):

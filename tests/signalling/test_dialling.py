@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from forkproxy.signalling import dialling
+from forkproxy.signalling import dialling, sdp
 from forkproxy.signalling.driver import driver
 from forkproxy.signalling.events import Answered, Confirmed, Ended, Progress
 from forkproxy.signalling.locate import Destination
@@ -232,3 +232,31 @@ async def test_a_challenge_is_answered_at_the_same_destination(stations: Station
         assert not other.requests
     assert isinstance(outcome, Ended)
     assert (outcome.status, guard.wrong) == (486, 0)
+
+
+async def test_each_destination_gets_an_offer_with_our_address_for_its_family(stations: Stations) -> None:
+    callee, taking = await answering(stations, "udp://[::1]:0")
+    asked: list[str] = []
+
+    def offer(peer: str) -> bytes:
+        asked.append(peer)
+        return sdp.offer("::1" if ":" in peer else "127.0.0.1", 40000, 40001)
+
+    async with Carrier(lambda request: (503, [])) as busy:
+        records = {
+            ("_sip._udp.carrier.example", "SRV"): [
+                f"1 0 {busy.port} four.carrier.example.",
+                f"2 0 {callee.address()[1]} six.carrier.example.",
+            ],
+            ("four.carrier.example", "A"): ["127.0.0.1"],
+            ("six.carrier.example", "AAAA"): ["::1"],
+        }
+        async with Nameserver(records) as names:
+            station = await stations("udp://127.0.0.1:0", "udp://[::1]:0", nameservers=[names.address])
+            leg, history = station.dial("sip:bob@carrier.example", sdp_for=offer)
+            await history.first(Answered)
+            await taking
+            leg.hang_up()
+            await history.first(Ended)
+        assert b"c=IN IP4 127.0.0.1" in busy.of("INVITE")[0].body
+    assert asked == ["127.0.0.1", "::1"]

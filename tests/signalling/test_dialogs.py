@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ import pytest
 from forkproxy.errors import SignallingError
 from forkproxy.message import SipBody, SipReply, SipRequest, SipResponse
 from forkproxy.signalling.dialogs import ClientDialog, open_dialog
-from tests.signalling.support import Station
+from forkproxy.signalling.events import Confirmed, Ended
+from forkproxy.signalling.tls import TlsSettings
+from tests.signalling.support import OFFER, Station, answer_to
+from tests.support.certificates import Authority
 from tests.support.srs import Srs
 
 Stations = Callable[..., Awaitable[Station]]
@@ -206,3 +211,27 @@ async def test_the_endpoint_may_close_before_its_dialogs(stations: Stations) -> 
         await station.endpoint.close()
         assert (await asked).status == 503
         assert dialog.over
+
+
+async def test_a_dialog_over_tls(stations: Stations, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    tls = TlsSettings(certificate=authority.issue("127.0.0.1"), ca_file=authority.file)
+    station, peer = await stations("tls://127.0.0.1:0", tls=tls), await stations("tls://127.0.0.1:0", tls=tls)
+    host, port = peer.address("tls")
+    for uri in (peer.uri(transport="tls"), f"sips:bob@{host}:{port}"):
+        dialog = await open_dialog(station.endpoint, uri)
+        inviting = asyncio.create_task(dialog.request("INVITE", body=SipBody("application/sdp", OFFER)))
+        leg, seen = await peer.call()
+        contact = dict(leg.headers)["Contact"]
+        assert contact.startswith("<sips:") if uri.startswith("sips:") else "transport=tls" in contact
+        assert leg.offer is not None
+        leg.answer(answer_to(leg.offer))
+        assert (await inviting).status == 200
+        await seen.first(Confirmed)
+        await dialog.end()
+        assert (await seen.first(Ended)).by == "remote"
+    assert station.endpoint.counters()["tls_connections"] == 1
+    unknown = await stations("tls://127.0.0.1:0", tls=replace(tls, ca_file=None))
+    dialog = await open_dialog(unknown.endpoint, peer.uri(transport="tls"))
+    assert (await dialog.request("OPTIONS")).status == 503, "the peer's authority is not known"
+    dialog.close()

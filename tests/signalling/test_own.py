@@ -37,9 +37,21 @@ def test_behind_a_wildcard_it_is_the_way_to_the_peer() -> None:
 )
 def test_what_is_advertised_is_told_to_all(advertise: str, host: str, port: int) -> None:
     own = OwnAddresses(advertise)
-    assert own.host(BOUND, "127.0.0.1") == own.host(WILDCARD) == host
-    assert own.port(BOUND) == port
+    bound, wildcard = (
+        (BOUND, WILDCARD) if ":" not in host else map(parse_listen, ("udp://[::1]:5060", "udp://[::]:5060"))
+    )
+    assert own.host(bound, "127.0.0.1") == own.host(wildcard) == host
+    assert own.port(bound) == port
     assert own.port(parse_listen("tls://127.0.0.1:5061")) == 5061, "TLS has a port of its own"
+
+
+def test_an_address_is_advertised_to_those_who_can_use_it() -> None:
+    own = OwnAddresses(["203.0.113.1:5099", "2001:db8::1"])
+    six = parse_listen("udp://[::]:5060")
+    assert (own.host(WILDCARD, "192.0.2.1"), own.port(WILDCARD)) == ("203.0.113.1", 5099)
+    assert (own.host(six, "::1"), own.port(six)) == ("2001:db8::1", 5060)
+    own = OwnAddresses("203.0.113.1:5099")
+    assert (own.host(six, "::1"), own.port(six)) == ("::1", 5060)
 
 
 @pytest.mark.parametrize("advertise", ["", "a b", "sip.example:70000", "<x>", "1:2:3", "[::1", "sip:"])

@@ -88,6 +88,15 @@ async def test_a_call_over_tls(stations: Stations, settings: TlsSettings, scheme
     assert bob.endpoint.counters()["tls_connections"] == 1
 
 
+async def test_a_call_over_tls_and_ipv6(stations: Stations, authority: Authority) -> None:
+    tls = TlsSettings(certificate=authority.issue("::1"), ca_file=authority.file)
+    alice, bob = await stations("tls://[::1]:0", tls=tls), await stations("tls://[::1]:0", tls=tls)
+    _, heard, leg, _ = await conversation(alice, bob, "tls")
+    assert dict(leg.headers)["Via"].startswith(f"SIP/2.0/TLS [::1]:{alice.address('tls')[1]}")
+    leg.hang_up()
+    await heard.first(Ended)
+
+
 async def test_a_long_call_goes_on_when_its_connection_is_gone(
     stations: Stations, settings: TlsSettings
 ) -> None:
@@ -314,6 +323,7 @@ async def test_keep_alives_hold_a_connection_and_find_a_dead_one(
 
     monkeypatch.setattr(sockets.Connection, "_answer", all_but_pongs)
     await until(lambda: alice.endpoint.counters()["connections_dead"])
+    await until(lambda: not bob.endpoint.counters()["tls_connections"])  # a goodbye is not sent into it
     leg.hang_up()
     await heard.first(Ended)
 

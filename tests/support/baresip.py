@@ -18,12 +18,18 @@ _MODULES = "/usr/lib/baresip/modules"
 
 
 def _config(
-    folder: Path, sip: int, control: int, rtp: int, wav: Path, certificates: tuple[Path, Path] | None
+    folder: Path,
+    host: str,
+    sip: int,
+    control: int,
+    rtp: int,
+    wav: Path,
+    certificates: tuple[Path, Path] | None,
 ) -> str:
     settings = {
         "poll_method": "epoll",
-        "sip_listen": f"127.0.0.1:{sip}",
-        "net_interface": "127.0.0.1",  # otherwise the session description names the machine's own address
+        "sip_listen": f"[{host}]:{sip}" if ":" in host else f"{host}:{sip}",
+        "net_interface": host,  # otherwise the session description names the machine's own address
         "call_local_timeout": "120",
         "call_max_calls": "4",
         "audio_path": "/usr/share/baresip",
@@ -64,7 +70,7 @@ class Baresip:
     """A running baresip; an async context manager.
 
     `account` is appended to the account line, e.g. ``";answermode=auto"`` for a phone that answers by itself.
-    `certificates`: its own with the key, and the authority's, for SIP over TLS.
+    `certificates`: its own with the key, and the authority's, for SIP over TLS. `host`: ``::1`` for IPv6.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Baresip:
         account: str = "",
         codec: str = "pcmu",
         certificates: tuple[Path, Path] | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.folder = folder
         self.user = user
@@ -85,7 +92,9 @@ class Baresip:
         ports = free_ports(24)
         self.sip_port, self.control_port = ports[0], ports[2]  # ports[1] is taken too: SIP over TLS
         self._rtp_port = ports[4]
-        self._account = f"<sip:{user}@127.0.0.1:{self.sip_port}>;regint=0;audio_codecs={codec}{account}\n"
+        self._host = host
+        self._name = f"[{host}]" if ":" in host else host
+        self._account = f"<sip:{user}@{self._name}:{self.sip_port}>;regint=0;audio_codecs={codec}{account}\n"
         self._certificates = certificates
         self._tone = tone
         self._seconds = seconds
@@ -97,12 +106,12 @@ class Baresip:
     @property
     def uri(self) -> str:
         """What to dial to reach this phone."""
-        return f"sip:{self.user}@127.0.0.1:{self.sip_port}"
+        return f"sip:{self.user}@{self._name}:{self.sip_port}"
 
     @property
     def tls_uri(self) -> str:
         """What to dial to reach it over TLS: the port behind the other one."""
-        return f"sip:{self.user}@127.0.0.1:{self.sip_port + 1};transport=tls"
+        return f"sip:{self.user}@{self._name}:{self.sip_port + 1};transport=tls"
 
     async def __aenter__(self) -> Baresip:
         self.folder.mkdir(parents=True)
@@ -110,11 +119,21 @@ class Baresip:
         tone = audio.tone(self._tone * 8000 / rate, self._seconds * rate / 8000)
         wav = audio.write_wav(self.folder / "says.wav", tone, rate)
         (self.folder / "config").write_text(
-            _config(self.folder, self.sip_port, self.control_port, self._rtp_port, wav, self._certificates)
+            _config(
+                self.folder,
+                self._host,
+                self.sip_port,
+                self.control_port,
+                self._rtp_port,
+                wav,
+                self._certificates,
+            )
         )
         (self.folder / "accounts").write_text(self._account)
         (self.folder / "contacts").write_text("")
-        self._process = Process("baresip", ["baresip", "-4", "-f", self.folder], self.folder)
+        self._process = Process(
+            "baresip", ["baresip", "-6" if ":" in self._host else "-4", "-f", self.folder], self.folder
+        )
         try:
             await self._connect()
         except BaseException:

@@ -47,8 +47,9 @@ def free_ports(count: int, *, step: int = 1, low: int = 10000, high: int = 19998
 
 
 def bound(port: int, transport: str) -> bool:
-    """Whether somebody holds this IPv4 port, by ``udp`` or ``tcp``."""
-    lines = Path(f"/proc/net/{transport}").read_text().splitlines()[1:]
+    """Whether somebody holds this port of IPv4 or IPv6, by ``udp`` or ``tcp``."""
+    tables = [Path(f"/proc/net/{transport}{family}") for family in ("", "6")]
+    lines = [line for table in tables for line in table.read_text().splitlines()[1:]]
     return any(line.split()[1].endswith(f":{port:04X}") for line in lines)
 
 

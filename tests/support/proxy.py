@@ -60,6 +60,8 @@ class Proxy:
         self.udp: tuple[str, int] = ("", 0)
         self.tcp: tuple[str, int] = ("", 0)
         self.tls: tuple[str, int] = ("", 0)
+        self.listening: list[str] = []
+        """Every SIP address of the ready line: ``udp:[::1]:5060``."""
         self.api = ""
 
     @property
@@ -130,7 +132,8 @@ class Proxy:
             said, timeout=timeout, what=lambda: f"ready line of {process.describe()}", every=0.02
         )
         assert match is not None
-        listening = dict(part.split(":", 1) for part in match["sip"].split(","))
+        self.listening = match["sip"].split(",")
+        listening = dict(part.split(":", 1) for part in reversed(self.listening))  # the first of each counts
         self.udp = _host_port(listening["udp"]) if "udp" in listening else ("", 0)
         self.tcp = _host_port(listening["tcp"]) if "tcp" in listening else ("", 0)
         self.tls = _host_port(listening["tls"]) if "tls" in listening else ("", 0)

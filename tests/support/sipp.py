@@ -38,6 +38,7 @@ class Sipp:
         transport: ``udp`` or ``tcp``.
         timeout: Seconds after which the run counts as failed.
         keys: Further ``[keywords]`` of the scenario.
+        host: Its address, ``::1`` for IPv6.
     """
 
     def __init__(
@@ -55,18 +56,20 @@ class Sipp:
         transport: str = "udp",
         timeout: int = 30,
         keys: dict[str, str] | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.scenario = scenario
         self.folder = folder
         self.port, media, _, _, control = free_ports(5)
         self.transport = transport
+        self._host = host
         self.user = service
         self.timeout = timeout
         self._tone = tone
         self._statistics = folder / "statistics.csv"
         self._command: list[str] = [
             "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-s", service, "-nostdin",
-            "-i", "127.0.0.1", "-p", str(self.port), "-mi", "127.0.0.1", "-mp", str(media),
+            "-i", host, "-p", str(self.port), "-mi", host, "-mp", str(media),
             "-ci", "127.0.0.1", "-cp", str(control), "-t", {"udp": "u1", "tcp": "t1"}[transport],
             "-m", str(calls), "-d", str(hold_ms), "-timeout", f"{timeout}s", "-timeout_error",
             "-trace_stat", "-stf", str(self._statistics), "-fd", "500ms",
@@ -82,7 +85,8 @@ class Sipp:
     def uri(self) -> str:
         """What to dial to reach this callee."""
         tail = ";transport=tcp" if self.transport == "tcp" else ""
-        return f"sip:{self.user}@127.0.0.1:{self.port}{tail}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"sip:{self.user}@{host}:{self.port}{tail}"
 
     @property
     def process(self) -> Process:

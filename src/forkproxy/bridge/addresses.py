@@ -80,6 +80,7 @@ def party(uri: str) -> str:
 def caller_uri(caller_id: str | None, caller: str, local_host: str) -> str:
     """The From URI of a second leg: the flow's caller_id, otherwise the caller, at our address."""
     wanted = (caller_id or caller).strip()
+    local_host = f"[{local_host}]" if ":" in local_host else local_host
     if wanted.lower().startswith(("sip:", "sips:")):
         match = _URI.match(wanted)
         if match is None:
@@ -174,6 +175,20 @@ def host_of(uri: str) -> str:
     """
     match = _URI.match(uri)
     return match["host"].strip("[]") if match else ""
+
+
+def audio_peer(offer: bytes | None, signalled: str) -> str:
+    """Whose way to us the audio takes: where the SIP comes from, unless the audio is of the other IP family.
+
+    >>> audio_peer(b"v=0\\r\\nc=IN IP4 192.0.2.7\\r\\n", "2001:db8::7")
+    '192.0.2.7'
+    """
+    for line in (offer or b"").splitlines():
+        if line.startswith(b"c=IN IP"):
+            host = line[6:].split()[-1].decode("ascii", "replace").partition("/")[0]
+            if is_literal(host) and not ipaddress.ip_address(host).is_unspecified:
+                return signalled if (":" in host) is (":" in signalled) else host
+    return signalled
 
 
 def is_literal(host: str) -> bool:

@@ -133,7 +133,7 @@ class Call:
         """Streams get silence in place of what is said, and no keys."""
         self._keys = 0
         self._keypad = Keypad()
-        self._host = services.media_host(leg.remote.host, leg.local_host)
+        self._host = services.media_host(addresses.audio_peer(leg.offer, leg.remote.host), leg.local_host)
         self._media = services.media.open_leg(f"{info.sid} caller")
         try:
             self._negotiation = Negotiation(
@@ -606,9 +606,15 @@ class Call:
             self.record.dialled(key, target.uri, target.trunk)
             self._services.watch.goes_out(self.info.sid, connect.to, target.trunk)
             self.forks.change(callee=Party(connect.to))
+            srtp = self._srtp(target.srtp)
+
+            def offer(peer: str, media: MediaLeg = media) -> bytes:
+                return self._negotiation.offer_at(media, self._services.media_host(peer, host), srtp)
+
             callee.sip = self._services.endpoint.dial(
                 target.uri,
-                sdp=self._negotiation.offer_for_callee(media, host, self._srtp(target.srtp)),
+                sdp=self._negotiation.offer_for_callee(media, host, srtp),
+                sdp_for=offer,
                 from_uri=target.caller(connect.caller_id, self.info.from_, host),
                 from_display="" if target.via and target.via.caller_id else self.leg.from_display,
                 about=self.info.sid,

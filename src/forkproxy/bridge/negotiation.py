@@ -154,6 +154,15 @@ class Negotiation:
         self._offers[media] = Offer(tuple(codecs), crypto, security, host, text)
         return text
 
+    def offer_at(self, media: MediaLeg, host: str, srtp: SrtpMode = "optional") -> bytes:
+        """The offer that a second leg has, with our address for where it really goes.
+
+        Raises:
+            SdpError: as `offer_for_callee` has it.
+        """
+        offer = self._offers[media]
+        return offer.text if offer.host == host else self.offer_for_callee(media, host, srtp)
+
     def callee_answered(
         self, answer: bytes, media: MediaLeg, *, signalled_from: str | None = None
     ) -> sdp.AudioSession:

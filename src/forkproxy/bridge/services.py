@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from forkproxy.bridge.addresses import is_literal
 from forkproxy.bridge.choice import Abilities
 from forkproxy.bridge.prompts import Prompts
 from forkproxy.bridge.record import Sink
@@ -16,6 +17,7 @@ from forkproxy.connectors import Connector, Host
 from forkproxy.media import MediaEngine
 from forkproxy.model import Redirects, SrtpMode
 from forkproxy.signalling import SipEndpoint
+from forkproxy.signalling.own import usable
 from forkproxy.signalling.trunks import Trunk, origin
 
 COUNTED = (
@@ -59,8 +61,10 @@ class Services:
     host: Host
     prompts: Prompts
     trunks: Sequence[Trunk] = ()
-    media_address: str | None = None
-    """What session descriptions say; None: our address on the way to the peer."""
+    media_addresses: Sequence[str] = ()
+    """What session descriptions say to peers of the same IP family; otherwise our address on the way."""
+    media_v6: bool | None = None
+    """Which family the RTP sockets have; None: both."""
     start_wait: float = 1.0
     """Seconds that a fork-stream widget waits for its connection before `next` fires all the same."""
     buffer: float = 30.0
@@ -95,9 +99,12 @@ class Services:
 
     def media_host(self, peer: str, fallback: str) -> str:
         """The address that `peer` (a host) is told to send its RTP to."""
-        if self.media_address is not None:
-            return self.media_address
-        return local_address(peer) or fallback
+        where = peer if is_literal(peer.strip("[]")) else fallback
+        v6 = ":" in where if self.media_v6 is None else self.media_v6
+        known = next((each for each in self.media_addresses if usable(each, v6)), None)
+        if known is not None:
+            return known
+        return fallback if v6 is not (":" in where) else local_address(peer) or fallback
 
 
 def local_address(peer: str) -> str | None:

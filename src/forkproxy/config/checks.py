@@ -67,6 +67,14 @@ def _listeners(document: Document) -> Iterator[Problem]:
         if scheme == "udp" and ports.first <= address.port <= ports.last:
             message = f"port {address.port} lies in media.ports ({ports}); RTP cannot use it then"
             yield document.problem(path, message, warning=True)
+    try:
+        media = ip_address(values.ip(at(document, "media", "listen", default="::")))
+    except ValueError:
+        media = ip_address("::")
+    for path, _, address in sockets:
+        if path[0] == "sip" and media.version != ip_address(address.host).version and str(media) != "::":
+            message = f"media.listen is {media}: no audio for phones that have IPv{10 - media.version} only"
+            yield document.problem(path, message, warning=True)
     if api is not None and not ip_address(api.host).is_loopback:
         message = f"{api} can be reached from other machines, and it asks for no password"
         yield document.problem(("api", "listen"), message, warning=True)

@@ -34,6 +34,23 @@ def _or_null(function: Callable[[object], Any]) -> PlainValidator:
     return PlainValidator(lambda value: None if value is None else function(value))
 
 
+def _one_a_family(function: Callable[[object], str]) -> PlainValidator:
+    """One value or a list of them, of which a peer can use one: null is none."""
+
+    def validate(value: object) -> tuple[str, ...]:
+        found = (
+            ()
+            if value is None
+            else tuple(map(function, value if isinstance(value, list | tuple) else [value]))
+        )
+        families = [values.family(each) for each in found]
+        if len(found) > 1 and sorted(families) != [4, 6]:
+            raise ValueError("is more than one address of IPv4 and one of IPv6")
+        return found
+
+    return PlainValidator(validate)
+
+
 def _resolve(path: Path | None, info: ValidationInfo) -> Path | None:
     """Relative paths start at the configuration's folder, which the loader passes as context."""
     if path is None or info.context is None:
@@ -92,8 +109,9 @@ class SipConfig(Section):
         "tcp://0.0.0.0:5060",
     )
     """Addresses to listen at: ``udp://``, ``tcp://``, ``tls://``. Port 0 picks one."""
-    advertise: Annotated[str | None, _or_null(values.advertised)] = None
-    """The public host, or host:port, that peers must use when forkproxy is behind NAT."""
+    advertise: Annotated[tuple[str, ...], _one_a_family(values.advertised)] = ()
+    """The public host, or host:port, that peers must use when forkproxy is behind NAT; an address holds for
+    peers of its family, so that there may be two."""
     nameservers: tuple[Annotated[Address, PlainValidator(values.nameserver)], ...] = ()
     """Whom to ask for names instead of the system's: addresses, with a port if that is not 53."""
     drain: Annotated[float, Field(ge=0, le=86_400)] = 30
@@ -152,18 +170,18 @@ class SipConfig(Section):
         )
 
     @property
-    def advertised_host(self) -> str | None:
-        """The host of `advertise`, an IPv6 address without brackets."""
-        return None if self.advertise is None else values.host_of(self.advertise)
+    def advertised_hosts(self) -> tuple[str, ...]:
+        """The hosts of `advertise`, IPv6 addresses without brackets."""
+        return tuple(values.host_of(each) for each in self.advertise)
 
 
 class MediaConfig(Section):
     """Where the calls' audio comes in."""
 
-    listen: Annotated[str, PlainValidator(values.ip)] = "0.0.0.0"
-    """The address of the RTP sockets."""
-    advertise: Annotated[str | None, _or_null(values.public_ip)] = None
-    """The public address for RTP when forkproxy is behind NAT; null: the same as for SIP."""
+    listen: Annotated[str | None, _or_null(values.ip)] = None
+    """The address of the RTP sockets; ``::`` is all of both families. null: all of the families of SIP."""
+    advertise: Annotated[tuple[str, ...], _one_a_family(values.public_ip)] = ()
+    """The public address for RTP when forkproxy is behind NAT, or one of each family; none: as for SIP."""
     ports: Annotated[Ports, PlainValidator(values.rtp_ports)] = Ports(20_000, 29_999)
     """The range of RTP ports, from an even to an odd one. A call takes four: two legs, RTP and RTCP."""
     threads: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -311,6 +329,24 @@ class Config(Section):
     _flows: dict[str, Flow] = {}
     _instances: dict[str, Instance] = {}
     _warnings: tuple[Problem, ...] = ()
+
+    @property
+    def media_listen(self) -> str:
+        """Where RTP is listened for: all addresses of the families that SIP has, unless it is said."""
+        if self.media.listen is not None:
+            return self.media.listen
+        return "::" if any("[" in url for url in self.sip.listen) else "0.0.0.0"
+
+    @property
+    def media_v6(self) -> bool | None:
+        """Whether RTP is IPv6's or IPv4's; None: both."""
+        return None if self.media_listen == "::" else ":" in self.media_listen
+
+    @property
+    def media_addresses(self) -> tuple[str, ...]:
+        """What session descriptions name, the best first; otherwise our address on the way to the peer."""
+        listened = () if self.media_listen in ("0.0.0.0", "::") else (self.media_listen,)
+        return (*(self.media.advertise or self.sip.advertised_hosts), *listened)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

@@ -271,6 +271,20 @@ def host_of(target: str) -> str:
     return _split(target)[0].strip("[]")
 
 
+def family(advertised: str) -> int:
+    """4 or 6, the version of an address that is advertised; 0 for a name.
+
+    >>> family("[2001:db8::1]:5060")
+    6
+    """
+    for host in (advertised, advertised.rpartition(":")[0].strip("[]"), advertised.strip("[]")):
+        try:
+            return ip_address(host).version
+        except ValueError:
+            continue
+    return 0
+
+
 def overlap(one: Address, other: Address) -> bool:
     """True: two sockets of one transport cannot be bound to both."""
     if one.port != other.port or one.port == 0:

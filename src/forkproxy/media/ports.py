@@ -61,7 +61,10 @@ class PortRange:
         self._free.append(rtp_port)
 
     def _socket(self) -> socket.socket:
-        return socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        made = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        if self.host == "::":  # phones at IPv4 addresses, too, whatever the system's default is
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        return made
 
     def _bind_pair(self, port: int) -> tuple[socket.socket, socket.socket] | None:
         sockets: list[socket.socket] = []
@@ -71,7 +74,7 @@ class PortRange:
                 with suppress(OSError):  # a mark on packets that some systems forbid
                     if self.family == socket.AF_INET6:
                         sockets[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, EXPEDITED_FORWARDING)
-                    else:
+                    if self.family == socket.AF_INET or self.host == "::":
                         sockets[-1].setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
                 try:
                     sockets[-1].bind((self.host, number))

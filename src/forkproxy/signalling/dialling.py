@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from forkproxy.errors import EngineError
+from forkproxy.errors import EngineError, SdpError
 from forkproxy.signalling import _calls
 from forkproxy.signalling.locate import Destination
 from forkproxy.signalling.uris import SipUri
@@ -42,6 +42,8 @@ class Invite:
     """As PATIENCE, and for the last destination, too; None: that one has SIP's 32 seconds."""
     about: str
     """What the call is known by to the one who placed it."""
+    sdp_for: Callable[[str], bytes] | None = None
+    """The offer for a destination: our address in it depends on where that is. None: `sdp` for all."""
 
 
 class Attempts:
@@ -75,13 +77,14 @@ class Attempts:
         invite = self._invite
         host = self._endpoint.own.host(listener.url, destination.host)
         try:
+            sdp = invite.sdp if invite.sdp_for is None else invite.sdp_for(destination.host)
             session = _calls.invite(
                 self._endpoint.agent, listener.home, invite.target.text.encode(), invite.local, invite.remote,
-                host.encode(), self._endpoint.own.port(listener.url), invite.sdp, invite.headers,
+                host.encode(), self._endpoint.own.port(listener.url), sdp, invite.headers,
                 invite.username, invite.password, invite.max_forwards, self._leg,
                 destination.host, destination.port, invite.target.host.encode(),
             )  # fmt: skip
-        except EngineError as error:
+        except (EngineError, SdpError) as error:
             self._endpoint.fail(self._leg, 500, str(error))
             return
         self._leg.dialled(session, destination)

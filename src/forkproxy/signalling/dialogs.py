@@ -247,12 +247,15 @@ async def open_dialog(
         why = f"no listener reaches {found[0]}" if found else f"{target.host} has no address"
         raise SignallingError(f"{uri!r}: {why}")
     host, port = endpoint.own.host(home.url, destination.host), endpoint.own.port(home.url)
-    bracketed = f"[{host}]" if ":" in host else host
-    transport = "" if destination.transport == "udp" else f";transport={destination.transport}"
-    contact = f"<sip:{user + '@' if user else ''}{bracketed}:{port}{transport}>"
+    at = f"{user + '@' if user else ''}{f'[{host}]' if ':' in host else host}"
+    if target.text.lower().startswith("sips:"):  # then so is Contact (RFC 3261 8.1.1.8)
+        contact = f"<sips:{at}:{port}>"
+    else:
+        transport = "" if destination.transport == "udp" else f";transport={destination.transport}"
+        contact = f"<sip:{at}:{port}{transport}>"
     if contact_parameters:
         contact += f";{contact_parameters}"
-    local = uris.name_addr(display, f"sip:{user + '@' if user else ''}{bracketed}")
+    local = uris.name_addr(display, f"sip:{at}")
     remote = uris.name_addr("", uris.without_parameters(target))
     dialog = ClientDialog(endpoint, target.text, on_request)
     try:

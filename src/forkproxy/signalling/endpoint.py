@@ -75,7 +75,7 @@ class SipEndpoint:
         self,
         *,
         listen: Sequence[str],
-        advertise: str | None = None,
+        advertise: str | Sequence[str] | None = None,
         user_agent: str,
         on_invite: Callable[[IncomingLeg], None],
         admit: Callable[[Address], bool],
@@ -87,7 +87,8 @@ class SipEndpoint:
         """
         Args:
             listen: ``udp://127.0.0.1:5060``, ``tcp://[::1]:0``, ``tls://...``; port 0 picks one.
-            advertise: the public ``host[:port]`` when behind NAT; it goes into Contact and Via.
+            advertise: the public ``host[:port]`` when behind NAT, or one for IPv4 and one for IPv6; it goes
+                into Contact and Via.
             user_agent: what User-Agent and Server say.
             on_invite: called with every new call that is admitted.
             admit: whether requests from this address are heard; 403 otherwise.
@@ -219,6 +220,7 @@ class SipEndpoint:
         max_forwards: int = 70,
         patience: float | None = None,
         about: str = "",
+        sdp_for: Callable[[str], bytes] | None = None,
         on_event: Listener,
     ) -> OutgoingLeg:
         """Place a call.
@@ -232,6 +234,7 @@ class SipEndpoint:
             patience: seconds that each destination has for its first response; None: five, and SIP's 32 for
                 the last one.
             about: what the call is known by to the caller of this; `on_dialled` is told it.
+            sdp_for: asked with the address of each destination for the offer that it gets in place of `sdp`.
 
         Raises:
             SignallingError: the URI or a header is malformed, or nothing listens on the transport. What the
@@ -268,6 +271,7 @@ class SipEndpoint:
                 max_forwards=max_forwards,
                 patience=patience,
                 about=about,
+                sdp_for=sdp_for,
             ),
         )
         if located is not None:

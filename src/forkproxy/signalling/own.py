@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from forkproxy.errors import SignallingError
@@ -20,22 +21,26 @@ _ADVERTISED = re.compile(
 class OwnAddresses:
     """Which of our addresses a peer must see."""
 
-    def __init__(self, advertise: str | None) -> None:
+    def __init__(self, advertise: str | Sequence[str] | None) -> None:
         """
         Args:
-            advertise: ``host[:port]`` that all peers are told; None: the address that we listen on, or, where
+            advertise: ``host[:port]`` that all peers are told that can use it: an address is for those of its
+                family, a name for all. Where there is none, it is the address that we listen on, or, where
                 that is a wildcard, the one on the way to the peer.
 
         Raises:
             SignallingError: `advertise` is no such thing.
         """
-        self._advertised = None if advertise is None else _parse(advertise)
+        self._advertised = [
+            _parse(each) for each in ((advertise,) if isinstance(advertise, str) else advertise or ())
+        ]
         self._routes: dict[str, str] = {}
 
     def host(self, url: ListenUrl, peer: str | None = None) -> str:
         """Our host for `peer`; without one, the best guess (nothing that leaves us depends on it)."""
-        if self._advertised is not None:
-            return self._advertised.host
+        advertised = self._for(url)
+        if advertised is not None:
+            return advertised.host
         if not url.wildcard or peer is None:
             return url.host
         found = self._routes.get(peer)
@@ -48,9 +53,21 @@ class OwnAddresses:
     def port(self, url: ListenUrl) -> int:
         """The port that peers are told for a listener, whose own is known. An advertised port is for UDP and
         TCP; TLS has always another one, and tells the one that it is bound to."""
-        if self._advertised is None or not self._advertised.port or url.scheme == "tls":
+        advertised = self._for(url)
+        if advertised is None or not advertised.port or url.scheme == "tls":
             return url.port
-        return self._advertised.port
+        return advertised.port
+
+    def _for(self, url: ListenUrl) -> Address | None:
+        return next((each for each in self._advertised if usable(each.host, url.v6)), None)
+
+
+def usable(host: str, v6: bool) -> bool:
+    """Whether peers that speak to us over IPv6, or IPv4, can be told `host`: a name, or such an address."""
+    try:
+        return (ip_address(host).version == 6) is v6
+    except ValueError:
+        return True
 
 
 def route_from(peer: str, v6: bool) -> str:
