@@ -63,12 +63,27 @@ class Floor(Relay):
 
 
 class Forkproxy(Relay):
-    """The relay of forkproxy, by itself; `taps` and `read` as `relayed.py` has them."""
+    """The relay of forkproxy, by itself; `taps` and `read` as `relayed.py` has them.
 
-    def __init__(self, generator: Generator, folder: Path, *, taps: str = "none", read: str = "idle") -> None:
-        super().__init__(generator, sys.executable, "-m", "benchmarks.relayed", taps, read)
+    With `copies`, both tracks of each call are sent on as RTP, as to a recorder.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        folder: Path,
+        *,
+        taps: str = "none",
+        read: str = "idle",
+        copies: bool = False,
+    ) -> None:
+        super().__init__(generator)
+        self._generator = generator
+        self._command = [sys.executable, "-m", "benchmarks.relayed", taps, read]
+        self._copies = copies
 
     async def __aenter__(self) -> Forkproxy:
+        self._command.append(str(self._generator.copies if self._copies else 0))
         await self.start()
         assert await self.line() == "up"
         self.empty = self.rss()
@@ -85,9 +100,12 @@ class Forkproxy(Relay):
 class Rtpengine(Relay):
     """rtpengine without its kernel module, with one thread for packets: it has one core; more cost more."""
 
-    def __init__(self, generator: Generator, folder: Path) -> None:
+    def __init__(self, generator: Generator, folder: Path, *, subscribed: bool = False) -> None:
+        """With `subscribed`, somebody subscribes to what each party says, and gets it as RTP."""
         super().__init__(generator)
         self._folder = folder / "rtpengine"
+        self._generator = generator
+        self._subscribed = subscribed
 
     @property
     def pid(self) -> int:
@@ -113,6 +131,8 @@ class Rtpengine(Relay):
                 self.empty = self.rss()
                 for call in range(0, len(self.parties), 2):
                     self.ports += _place(control, call, self.parties[call], self.parties[call + 1])
+                    if self._subscribed:
+                        _subscribe(control, call, self._generator.copies)
         except BaseException:
             self._daemon.kill()
             raise
@@ -149,6 +169,15 @@ def _place(control: socket.socket, call: int, caller: int, callee: int) -> tuple
     return _port(to_caller["sdp"]), _port(to_callee["sdp"])
 
 
+def _subscribe(control: socket.socket, call: int, port: int) -> None:
+    """Have what each party of a call says sent to a port as well."""
+    for tag in ("caller", "callee"):
+        call_id = {"call-id": f"call-{call}"}
+        offered = _ask(control, {**call_id, "command": "subscribe request", "from-tag": tag})
+        answer = {**call_id, "command": "subscribe answer", "to-tag": offered["to-tag"]}
+        _ask(control, {**answer, "sdp": _sdp(port).replace("a=ptime", "a=recvonly\r\na=ptime")})
+
+
 def _sdp(port: int) -> str:
     return (
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -160,7 +189,7 @@ def _port(sdp: str) -> int:
     return int(sdp.split("m=audio ")[1].split()[0])
 
 
-def _ask(control: socket.socket, request: dict[str, str]) -> dict[str, str]:
+def _ask(control: socket.socket, request: dict[str, str]) -> dict[str, Any]:
     cookie = secrets.token_hex(8).encode()  # a repeated one gets the same reply again
     control.send(cookie + b" " + _bencoded(request))
     answered = b""
@@ -176,12 +205,27 @@ def _bencoded(words: dict[str, str]) -> bytes:
     return b"d" + b"".join(b"%d:%s" % (len(text.encode()), text.encode()) for text in texts) + b"e"
 
 
-def _bdecoded(octets: bytes) -> dict[str, str]:
-    """A dictionary of strings, which is all that is answered here."""
-    texts: list[str] = []
-    at = 1
-    while octets[at : at + 1] != b"e":
-        colon = octets.index(b":", at)
-        at = colon + 1 + int(octets[at:colon])
-        texts.append(octets[colon + 1 : at].decode())
-    return dict(zip(texts[::2], texts[1::2], strict=True))
+def _bdecoded(octets: bytes) -> dict[str, Any]:
+    value, _ = _bdecode(octets, 0)
+    assert isinstance(value, dict), octets
+    return value
+
+
+def _bdecode(octets: bytes, at: int) -> tuple[Any, int]:
+    """The value that begins at `at`, and where it ends."""
+    match octets[at : at + 1]:
+        case b"d" | b"l" as kind:
+            values = []
+            at += 1
+            while octets[at : at + 1] != b"e":
+                value, at = _bdecode(octets, at)
+                values.append(value)
+            whole = dict(zip(values[::2], values[1::2], strict=True)) if kind == b"d" else values
+            return whole, at + 1
+        case b"i":
+            end = octets.index(b"e", at)
+            return int(octets[at + 1 : end]), end + 1
+        case _:
+            colon = octets.index(b":", at)
+            end = colon + 1 + int(octets[at:colon])
+            return octets[colon + 1 : end].decode(), end

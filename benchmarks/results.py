@@ -102,6 +102,12 @@ TARGETS = (
         1.45,
         lambda r: r.ratio("forkproxy, both legs tapped", "floor", 500),
     ),
+    Target(
+        "P4",
+        "300 calls, both tracks sent on as RTP: forkproxy / rtpengine with subscriptions",
+        0.45,
+        lambda r: r.ratio("forkproxy, copied", "rtpengine, subscribed", 300),
+    ),
     Target("P9", "500 calls, tapped and read: memory a call", 150, _memory, "kB"),
     Target(
         "P12",

@@ -27,8 +27,10 @@ VARIANTS: dict[str, Callable[[Generator, Path], Relay]] = {
     "forkproxy, calls tapped and read": lambda generator, folder: Forkproxy(
         generator, folder, taps="call", read="read"
     ),
+    "forkproxy, copied": lambda generator, folder: Forkproxy(generator, folder, copies=True),
     "forkproxy, both legs tapped": lambda generator, folder: Forkproxy(generator, folder, taps="legs"),
     "rtpengine": Rtpengine,
+    "rtpengine, subscribed": lambda generator, folder: Rtpengine(generator, folder, subscribed=True),
 }
 
 
@@ -88,7 +90,7 @@ async def run(
         window = {name: after[name] - before[name] for name in after if name != "delay_ms"}
         tardy = window["tardy_slots"] / window["slots"]
         # What is wrong at any time is wrong; rtpengine alone may lose what comes before it knows a source.
-        lost = window["lost"] if variant == "rtpengine" else whole["lost"]
+        lost = window["lost"] if variant.startswith("rtpengine") else whole["lost"]
         return Trial(
             variant=variant,
             calls=calls,
@@ -120,6 +122,8 @@ def _judge(
     # With reading taps, every frame is there, too. (Those that nobody reads are overwritten: the point.)
     if own.get("frames") and (own["frames_dropped"] or own.get("frames_concealed")):
         return f"{own['frames_dropped']} frames dropped, {own.get('frames_concealed', 0)} concealed"
+    if own.get("copy_frames_dropped"):
+        return f"{own['copy_frames_dropped']} frames of copies dropped"
     return None
 
 
