@@ -10,6 +10,7 @@ import pytest
 from forkproxy import trace
 from forkproxy.model import Address
 from forkproxy.signalling import SipEndpoint, TraceMessage
+from forkproxy.signalling.access import by_address
 from tests.support.sip import Phone
 
 
@@ -59,7 +60,10 @@ def test_keys_of_srtp_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
 async def test_a_real_endpoint_shows_both_directions(caplog: pytest.LogCaptureFixture) -> None:
     """Asked for before the start, as `serve` does it."""
     endpoint = SipEndpoint(
-        listen=["udp://127.0.0.1:0"], user_agent="x", on_invite=lambda leg: None, admit=lambda address: True
+        listen=["udp://127.0.0.1:0"],
+        user_agent="x",
+        on_invite=lambda leg: None,
+        admit=by_address(lambda address: True),
     )
     with caplog.at_level(logging.DEBUG, "forkproxy.trace"):
         trace.trace_sip(endpoint)

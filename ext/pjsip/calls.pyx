@@ -85,14 +85,19 @@ cdef bint is_passed(const pjsip_method *method) noexcept:
             or is_method(method, b"REFER", 5) or is_method(method, b"NOTIFY", 6))
 
 
-cdef int refuse(pjsip_rx_data *rdata, int status, bint capabilities=False) except -1:
-    """Answers statelessly; an attacker's requests must not cost memory."""
+cdef int refuse(pjsip_rx_data *rdata, int status, bint capabilities=False, headers=()) except -1:
+    """Answers statelessly (0: not at all); an attacker's requests must not cost memory."""
     cdef pjsip_hdr head
     cdef const pjsip_hdr *header
     cdef pj_str_t name, value
     cdef bytes seconds = b"10"
     cdef bytes retry = b"Retry-After"
+    if status == 0:
+        return 0
     head.prev = head.next = &head
+    for each, text in headers:
+        name, value = borrow(each), borrow(text)
+        pj_list_insert_before(&head, pjsip_generic_string_hdr_create(rdata.tp_info.pool, &name, &value))
     if capabilities:
         for kind in (PJSIP_H_ALLOW, PJSIP_H_ACCEPT, PJSIP_H_SUPPORTED):
             header = pjsip_endpt_get_capability(the_engine.endpt, kind, NULL)
@@ -124,10 +129,10 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     if rdata.msg_info.max_fwd != NULL and rdata.msg_info.max_fwd.ivalue <= 0:
         agent.count("too_many_hops")
         return refuse(rdata, 483)
-    verdict = agent.admit("INVITE", the_engine.peer_host, the_engine.peer_port, transport)
-    if isinstance(verdict, int):
-        return refuse(rdata, verdict)
-    host, port = verdict
+    verdict = agent.admit("INVITE", the_engine.peer_host, the_engine.peer_port, transport, the_engine.message)
+    if len(verdict) == 2:
+        return refuse(rdata, verdict[0], False, verdict[1])
+    host, port, trunk = verdict
     the_engine.stir()
     if pjsip_inv_verify_request(rdata, &options, NULL, NULL, the_engine.endpt, &tdata) != PJ_SUCCESS:
         agent.count("unacceptable")
@@ -159,7 +164,7 @@ cdef int incoming(pjsip_rx_data *rdata) except -1:
     session = Session()
     pjsip_dlg_add_usage(dialog, &application, NULL)
     session.attach(inv, agent, transport.listener if transport.stream else transport)
-    session.incoming, session.recording = True, recording
+    session.incoming, session.recording, session.trunk = True, recording, trunk
     session.transport = transport.scheme
     session.adopt(transport)
     session.host, session.port = the_engine.peer_host, the_engine.peer_port
@@ -302,9 +307,10 @@ cdef class InviteCalls(Calls):
         if dialog == NULL:
             if rdata.msg_info.to.tag.slen > 0:
                 return refuse(rdata, 481)
-            verdict = agent.admit(name, the_engine.peer_host, the_engine.peer_port, the_engine.via)
-            if isinstance(verdict, int):
-                return refuse(rdata, verdict)
+            verdict = agent.admit(name, the_engine.peer_host, the_engine.peer_port, the_engine.via,
+                                  the_engine.message)
+            if len(verdict) == 2:
+                return refuse(rdata, verdict[0], False, verdict[1])
         if method.id == PJSIP_OPTIONS_METHOD:
             agent.count("options")
             return refuse(rdata, 200, True)

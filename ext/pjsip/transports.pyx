@@ -72,8 +72,9 @@ cdef class Core:
 cdef class Agent:
     """One user agent (a SipEndpoint) in the shared engine.
 
-    `admit(method, host, port, transport)` decides on a request outside dialogs: the address (bytes, int) to
-    name in Contact and Via, or an int, the status to refuse with.
+    `admit(method, host, port, transport, message)` decides on a request outside dialogs: the address (bytes,
+    int) to name in Contact and Via and the caller's trunk (a name or None), or the status to refuse with
+    (0: without an answer) and headers for that.
     """
 
     def __init__(self, bytes product not None, admit not None):

@@ -25,6 +25,8 @@ from forkproxy.reload import ignored
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.access import Access
 from forkproxy.signalling.carriers import Carriers
+from forkproxy.signalling.gate import Gate
+from forkproxy.signalling.overload import Overload
 from forkproxy.trace import trace_sip
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,16 @@ class App:
             dialler=(dialling := Dialling()),
         )
         self._connectors: dict[str, Connector[Any]] = config.make_connectors(host)
-        self._access = Access(config.routes())
+        self._gate = Gate(lambda host: self._access.knows(host), config.sip.limits)
+        self._access = Access(
+            config.routes(),
+            silent=config.sip.limits.silent,
+            realm=config.sip.realm,
+            algorithms=config.sip.digest,
+            on_refused=self._gate.strike,
+            on_admitted=self._pardon,
+        )
+        self._overload = Overload(config.sip.limits, lambda: self._calls.active)
         self._media = MediaEngine(
             listen=config.media_listen,
             ports=(config.media.ports.first, config.media.ports.last),
@@ -67,6 +78,8 @@ class App:
             on_invite=self._on_invite,
             admit=self._access.admits,
             nameservers=config.sip.nameservers,
+            gate=self._gate,
+            takes_call=self._overload.takes,
             terms=config.sip.terms,
             tls=config.sip.tls_settings(),
             keep_alive=config.sip.keep_alive,
@@ -105,6 +118,8 @@ class App:
             trunks=self._carriers.describe,
             captures=self._captures,
             trunk_figures=self._carriers.figures,
+            refusals=self._gate.describe,
+            pardon=self._gate.pardon,
         )
         self.on_drain: Callable[[], None] = lambda: None
         """Called when the HTTP server was asked to drain; new calls are refused already."""
@@ -120,6 +135,7 @@ class App:
             self._records.start()
             self._media.start()
             await self._api.start()
+            self._overload.start()
             await self._endpoint.start()
             self._carriers.start()
         except BaseException:
@@ -144,6 +160,7 @@ class App:
         if not await self._calls.empty(HANG_UP_SECONDS):
             log.warning("%d calls did not end within %g s", self._calls.active, HANG_UP_SECONDS)
             self._calls.write_off("forkproxy stopped before the call had ended")
+        self._overload.close()
         await self._carriers.close()
         await self._endpoint.close()
         self._media.close()
@@ -180,7 +197,10 @@ class App:
             self._services, connectors=self._connectors, host=host, **self._settings(config)
         )
         self._endpoint.terms = config.sip.terms
+        self._access.silent = config.sip.limits.silent
         self._access.update(self._services.trunks)
+        self._gate.update(config.sip.limits)
+        self._overload.limits = config.sip.limits
         self._carriers.update(self._services.trunks)
         gone = self._calls.reload(self._services, config.loaded_flows)
         self._retire([each for name, each in before.items() if name not in kept], gone)
@@ -255,7 +275,8 @@ class App:
         figures |= self._records.counters()
         figures |= self._captures.counters()
         figures |= {f"sip_{name}": value for name, value in self._endpoint.counters().items()}
-        figures |= {f"sip_{name}": value for name, value in self._access.counters().items()}
+        for part in (self._access, self._gate, self._overload):
+            figures |= {f"sip_{name}": value for name, value in part.counters().items()}
         figures |= {f"rtp_{name}": value for name, value in self._media.counters().items()}
         return figures
 
@@ -266,6 +287,9 @@ class App:
     def calls(self) -> list[dict[str, Any]]:
         """The running calls and their streams."""
         return self._calls.describe()
+
+    def _pardon(self, host: str) -> None:
+        self._gate.pardon(host)
 
     def _on_invite(self, leg: Any) -> None:
         self._calls.on_invite(leg)

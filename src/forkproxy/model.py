@@ -268,3 +268,22 @@ class Terms:
     """Who refreshes, where we may say; ``any``: what the peer says, else the caller of the leg."""
     reliable: bool = False
     """Whether provisional responses are reliable for every caller that can, not just for those who must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken from strangers, and how much from everybody."""
+
+    silent: bool = False
+    """Whether a stranger's request is not answered at all, instead of with 403."""
+    source_rate: float | None = 200.0
+    """Requests a second that are read from one stranger; None: all."""
+    ban_after: int | None = 20
+    """Refusals within a minute after which a stranger is banned; None: never."""
+    ban_seconds: float = 600.0
+    max_calls: int | None = None
+    """Calls at a time; one more gets 503."""
+    max_rate: float | None = None
+    """Incoming calls a second."""
+    max_lag: float | None = 1.0
+    """Seconds that the event loop may be late by; while it is later, calls get 503."""

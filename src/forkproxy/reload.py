@@ -15,6 +15,8 @@ APPLIED = frozenset(
         *("sip.drain", "media.codecs", "media.srtp", "media.inactivity", "log.level", "log.format"),
         *("streams.ca_file", "streams.allow_ws", "streams.start_wait", "streams.buffer"),
         "streams.max_tracks",
+        *("sip.strangers", "sip.source_rate", "sip.ban_after", "sip.ban_seconds"),
+        *("sip.max_calls", "sip.max_rate", "sip.max_lag"),
         *("sip.pass_headers", "sip.refer", "sip.session_timers", "sip.session_expires", "sip.session_min"),
         *("sip.session_refresher", "sip.reliable_responses"),
         "sip.redirects",

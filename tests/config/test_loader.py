@@ -230,7 +230,7 @@ def test_ten_mistakes_are_found_at_once(check: Check) -> None:
         "'192.0.2.0/24' or '192.0.2.1'?",
         "9:5: #/trunks/0/register: needs user or username next to it",
         "9:5: #/trunks/0/register: needs address next to it: where the calls go out",
-        "10:5: #/trunks/1: warning: accepts no call and sends none: it has neither accept nor address",
+        "10:5: #/trunks/1: warning: accepts no call and sends none: it has neither accept, users nor address",
         "10:11: #/trunks/1/name: 'carrier' is also the name of #/trunks/0",
         "12:21: #/connectors/Archive_1/type: no installed package offers the connector type 'archvie'; did "
         "you mean 'archive'?",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg, SipEndpoint, sdp
+from forkproxy.signalling.access import Admit, by_address
 from forkproxy.signalling.events import Answered, Confirmed, LegEvent
 
 E = TypeVar("E", bound=LegEvent)
@@ -55,14 +56,18 @@ class Station:
     """An endpoint with the calls that came to it."""
 
     def __init__(
-        self, *listen: str, admit: Callable[[object], bool] = lambda address: True, **more: Any
+        self,
+        *listen: str,
+        admit: Callable[[object], bool] = lambda address: True,
+        judge: Admit | None = None,
+        **more: Any,
     ) -> None:
         self.calls: asyncio.Queue[tuple[IncomingLeg, History]] = asyncio.Queue()
         self.endpoint = SipEndpoint(
             listen=listen or ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"),
             user_agent="test/1",
             on_invite=self._came,
-            admit=admit,
+            admit=judge or by_address(admit),
             **more,
         )
 

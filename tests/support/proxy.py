@@ -17,7 +17,7 @@ from typing import Any
 from tests.support.processes import Process, until
 
 _READY = re.compile(r"^forkproxy ready sip=(?P<sip>\S+) api=(?P<api>\S+)$", re.MULTILINE)
-_LINGERING = re.compile(r"forkproxy_sip_(transactions|dialogs|transports|pools|pool_bytes)$")
+_LINGERING = re.compile(r"forkproxy_sip_(transactions|dialogs|transports|pools|pool_bytes|lag_seconds)$")
 _METRIC = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*(?:\{[^}]*\})?) (?P<value>\S+)$", re.MULTILINE)
 _TYPE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
 

@@ -20,6 +20,7 @@ from forkproxy.connectors.testing import HOST, make
 from forkproxy.media import MediaEngine
 from forkproxy.model import CallInfo, StreamSpec, StreamTransport, Tracks, new_sid
 from forkproxy.signalling import SipEndpoint
+from forkproxy.signalling.access import by_address
 from tests.media.phones import Phone, frame, rtp
 from tests.support.srs import Srs
 
@@ -43,7 +44,7 @@ class RecordedCall:
             listen=("udp://127.0.0.1:0", "tcp://127.0.0.1:0"),
             user_agent="forkproxy/tests",
             on_invite=lambda leg: leg.reject(404),
-            admit=lambda address: True,
+            admit=by_address(lambda address: True),
         )
         await self.endpoint.start()
         self.engine = MediaEngine(ports=(44300, 45299))

@@ -39,6 +39,7 @@ class Sipp:
         timeout: Seconds after which the run counts as failed.
         keys: Further ``[keywords]`` of the scenario.
         host: Its address, ``::1`` for IPv6.
+        login: The user and the password for ``[authentication]``.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Sipp:
         timeout: int = 30,
         keys: dict[str, str] | None = None,
         host: str = "127.0.0.1",
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.scenario = scenario
         self.folder = folder
@@ -77,6 +79,8 @@ class Sipp:
         ]  # fmt: skip
         if remote:
             self._command += ["-r", str(rate), "-l", str(limit or calls), remote]
+        if login is not None:
+            self._command += ["-au", login[0], "-ap", login[1]]
         for key, value in (keys or {}).items():
             self._command += ["-key", key, value]
         self._process: Process | None = None

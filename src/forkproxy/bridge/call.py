@@ -33,7 +33,7 @@ from forkproxy.model import CallInfo, Party, SrtpMode, new_sid
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg
 from forkproxy.signalling import events as sip
 from forkproxy.signalling.sdp import AudioSession
-from forkproxy.signalling.trunks import Trunk, origin
+from forkproxy.signalling.trunks import Trunk, origin, owner
 
 logger = logging.getLogger(__name__)
 
@@ -141,13 +141,13 @@ class Call:
                 self._media,
                 self._host,
                 signalled_from=leg.remote.host,
-                srtp=services.srtp_from(leg.remote.host),
+                srtp=services.srtp_from(leg.remote.host, leg.trunk),
                 abilities=services.abilities,
             )
         except ForkproxyError:
             self._media.close()
             raise
-        trunk = origin(services.trunks, leg.remote.host)
+        trunk = owner(services.trunks, leg.remote.host, leg.trunk)
         self.record = CallRecord(
             info, leg, trunk.name if trunk else None, self._loop.time, time.time() - self._loop.time()
         )
@@ -641,7 +641,7 @@ class Call:
         return passed(
             self.leg.headers,
             self._services.pass_headers if patterns is None else patterns,
-            trusted_from=is_trusted(trunks, self.leg.remote.host),
+            trusted_from=is_trusted(trunks, self.leg.remote.host, self.leg.trunk),
             trusted_to=via is not None and via.trusted,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from forkproxy.bridge.passing import chosen
-from forkproxy.signalling.trunks import Trunk, literal, origin
+from forkproxy.signalling.trunks import Trunk, literal, owner
 
 Headers = Iterable[tuple[str, str]]
 
@@ -37,9 +37,10 @@ NEVER = frozenset((
 """Headers that belong to one leg or one hop, whatever a pattern says."""
 
 
-def is_trusted(trunks: Sequence[Trunk], host: str) -> bool:
-    """Whether a caller at this address belongs to our trust domain: its trunk says so, or it is here."""
-    trunk = origin(trunks, host)
+def is_trusted(trunks: Sequence[Trunk], host: str, name: str | None = None) -> bool:
+    """Whether a caller at this address (or of the trunk `name`) is of our trust domain: as its trunk says, or
+    because it is here."""
+    trunk = owner(trunks, host, name)
     if trunk is not None:
         return trunk.trusted
     address = literal(host)

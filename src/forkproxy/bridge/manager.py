@@ -20,7 +20,7 @@ from forkproxy.flow import Flow
 from forkproxy.model import CallInfo, new_sid
 from forkproxy.numbers import rewrite
 from forkproxy.signalling import IncomingLeg
-from forkproxy.signalling.trunks import origin
+from forkproxy.signalling.trunks import owner
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class CallManager:
         """A new call: run its flow, or refuse it with a reason. Never raises."""
         counts = self._services.counts
         counts["calls"] += 1
-        trunk = origin(self._services.trunks, leg.remote.host)
+        trunk = owner(self._services.trunks, leg.remote.host, leg.trunk)
         rules = () if trunk is None else trunk.incoming
         called = rewrite(rules, leg.to_user)
         info = CallInfo(
@@ -191,7 +191,7 @@ class CallManager:
         self._services.watch.ended(info.sid)
         headers = {503: [("Retry-After", "10")], 420: [("Unsupported", "siprec")]}.get(status, ())
         leg.reject(status, headers=headers)
-        trunk = origin(self._services.trunks, leg.remote.host)
+        trunk = owner(self._services.trunks, leg.remote.host, leg.trunk)
         name = trunk.name if trunk else None
         self._services.record(refused(info, leg, name, status, reason, time.time()))
 
@@ -208,4 +208,6 @@ class CallManager:
             "SipCallId": leg.call_id,
             "SipSourceIp": leg.remote.host,
         }
-        return parameters | shown(leg.headers, trusted=is_trusted(self._services.trunks, leg.remote.host))
+        return parameters | shown(
+            leg.headers, trusted=is_trusted(self._services.trunks, leg.remote.host, leg.trunk)
+        )

@@ -25,7 +25,7 @@ from forkproxy.signalling import events as sip
 from forkproxy.signalling.metadata import Recording
 from forkproxy.signalling.multipart import Part
 from forkproxy.signalling.sdes import PLAIN, Security
-from forkproxy.signalling.trunks import origin
+from forkproxy.signalling.trunks import owner
 
 FLOW = "siprec"
 """The key among the flows of the one that takes recorded calls."""
@@ -76,7 +76,7 @@ class Opening:
 
 def security_for(services: Services, leg: IncomingLeg) -> Security:
     """Whether the streams of a client are encrypted: as its trunk says, or everybody's."""
-    mode = services.srtp_from(leg.remote.host)
+    mode = services.srtp_from(leg.remote.host, leg.trunk)
     return PLAIN if mode == "off" else Security(mode, services.abilities.srtp_suites)
 
 
@@ -104,7 +104,7 @@ class RecordedCall(Call):
         super().__init__(leg, info, flow, parameters, services, on_over)
         self._recording = opening.recording
         self._parties = opening.parties
-        trunk = origin(services.trunks, leg.remote.host)
+        trunk = owner(services.trunks, leg.remote.host, leg.trunk)
         self._rules = () if trunk is None else trunk.incoming
         self._second: MediaLeg | None = None
         try:

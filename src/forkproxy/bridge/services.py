@@ -18,7 +18,7 @@ from forkproxy.media import MediaEngine
 from forkproxy.model import Redirects, SrtpMode
 from forkproxy.signalling import SipEndpoint
 from forkproxy.signalling.own import usable
-from forkproxy.signalling.trunks import Trunk, origin
+from forkproxy.signalling.trunks import Trunk, owner
 
 COUNTED = (
     *("calls", "calls_ended", "calls_rejected", "streams", "streams_failed"),
@@ -92,9 +92,9 @@ class Services:
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(COUNTED, 0)))
     """What the operator sees; only ever grows."""
 
-    def srtp_from(self, host: str) -> SrtpMode:
-        """Whether the leg of a caller at this address is encrypted: its trunk's word, or everybody's."""
-        trunk = origin(self.trunks, host)
+    def srtp_from(self, host: str, name: str | None = None) -> SrtpMode:
+        """Whether the leg of a caller at this address, or of the trunk `name`, is encrypted."""
+        trunk = owner(self.trunks, host, name)
         return self.srtp if trunk is None or trunk.srtp is None else trunk.srtp
 
     def media_host(self, peer: str, fallback: str) -> str:

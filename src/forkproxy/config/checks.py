@@ -82,6 +82,7 @@ def _listeners(document: Document) -> Iterator[Problem]:
 
 def _trunks(document: Document) -> Iterator[Problem]:
     names: dict[str, int] = {}
+    users: dict[str, int] = {}
     trunks = at(document, "trunks")
     for index, trunk in enumerate(trunks if isinstance(trunks, list) else ()):
         if not isinstance(trunk, dict):
@@ -97,14 +98,19 @@ def _trunks(document: Document) -> Iterator[Problem]:
         wanting += ["register"] if trunk.get("register") is True else []
         if trunk.get("register") is True and not (trunk.get("user") or trunk.get("username")):
             yield document.problem((*path, "register"), "needs user or username next to it", key=True)
+        for user in trunk["users"] if isinstance(trunk.get("users"), dict) else ():
+            if users.setdefault(user, index) != index:
+                message = f"{user!r} is also a user of #/trunks/{users[user]}"
+                yield document.problem((*path, "users", user), message, key=True)
         if trunk.get("register") is True and not trunk.get("accept"):
             message = "registers for calls and accepts none: accept needs the carrier's addresses"
             yield document.problem((*path, "register"), message, key=True, warning=True)
         if trunk.get("address") is None and wanting:
             key = wanting[0]
             yield document.problem((*path, key), "needs address next to it: where the calls go out", key=True)
-        if not trunk.get("accept") and trunk.get("address") is None:
-            message = "accepts no call and sends none: it has neither accept nor address"
+        callers = any(trunk.get(key) for key in ("accept", "users", "users_file"))
+        if not callers and trunk.get("address") is None:
+            message = "accepts no call and sends none: it has neither accept, users nor address"
             yield document.problem(path, message, warning=True)
         elif trunk.get("address") is not None and not trunk.get("numbers"):
             message = "sends no call: it has an address but no numbers"

@@ -18,14 +18,16 @@ from pydantic import (
 )
 
 from forkproxy.config import values
+from forkproxy.config.users import UsersFile, read_users
 from forkproxy.config.values import Network, Ports
 from forkproxy.connectors import Connector, Host, Instance, Registry
 from forkproxy.errors import Problem
 from forkproxy.flow import Flow
-from forkproxy.model import Address, InbandMode, Redirects, Refresher, SrtpMode, Terms, Timers
+from forkproxy.model import Address, InbandMode, Limits, Redirects, Refresher, SrtpMode, Terms, Timers
 from forkproxy.numbers import Rule
 
 if TYPE_CHECKING:
+    from forkproxy.signalling.authentication import User
     from forkproxy.signalling.tls import TlsSettings
     from forkproxy.signalling.trunks import Trunk
 
@@ -60,6 +62,19 @@ def _resolve(path: Path | None, info: ValidationInfo) -> Path | None:
         return folder / path.expanduser()
     except RuntimeError:  # ~nobody: `checks` says so, with the other reasons that a file cannot be read
         return path
+
+
+def _users(path: Path | None, info: ValidationInfo) -> UsersFile | None:
+    path = _resolve(path, info)
+    return None if path is None else read_users(path)
+
+
+def _users_file(value: object, info: ValidationInfo) -> UsersFile | None:
+    if value is None or isinstance(value, UsersFile):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a file's name")
+    return _users(Path(value), info)
 
 
 def _differ(codecs: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,6 +151,38 @@ class SipConfig(Section):
     tls: TlsConfig = TlsConfig()
     keep_alive: Annotated[float, Field(ge=1, le=3600)] | None = 100
     """Seconds between keep-alives on TCP and TLS connections that forkproxy opened and that carry calls."""
+    strangers: Literal["refuse", "drop"] = "refuse"
+    """What requests get whose address no trunk accepts: 403, or no answer."""
+    source_rate: Annotated[float, Field(ge=1)] | None = 200
+    """Requests a second that are read from such an address; null: all."""
+    ban_after: Annotated[int, Field(ge=1)] | None = 20
+    """Refusals within a minute that ban an address; null: none is banned."""
+    ban_seconds: Annotated[float, Field(ge=1)] = 600
+    """Seconds that a ban lasts."""
+    max_calls: Annotated[int, Field(ge=1)] | None = None
+    """Calls at a time; one more gets 503. null: any number."""
+    max_rate: Annotated[float, Field(gt=0)] | None = None
+    """Calls that come in within a second, likewise."""
+    max_lag: Annotated[float, Field(ge=0.1)] | None = 1
+    """Seconds that work may be late by; while it is later, new calls get 503. null: whatever it is."""
+    realm: Annotated[str, PlainValidator(values.realm)] = "forkproxy"
+    """What callers with a password are asked it for."""
+
+    digest: Annotated[tuple[Literal["SHA-256", "MD5"], ...], Field(min_length=1)] = ("SHA-256", "MD5")
+    """By which algorithms they may answer, the best first."""
+
+    @property
+    def limits(self) -> Limits:
+        """What is taken from strangers, and how much from everybody."""
+        return Limits(
+            silent=self.strangers == "drop",
+            source_rate=self.source_rate,
+            ban_after=self.ban_after,
+            ban_seconds=self.ban_seconds,
+            max_calls=self.max_calls,
+            max_rate=self.max_rate,
+            max_lag=self.max_lag,
+        )
 
     @model_validator(mode="after")
     def _session_times(self) -> Self:
@@ -210,6 +257,10 @@ class TrunkConfig(Section):
     """Stands in logs; each trunk has its own."""
     accept: tuple[Annotated[Network, PlainValidator(values.network)], ...] = ()
     """Addresses and networks that may call in. Nobody else may, this machine itself excepted."""
+    users: Mapping[Text, Secret] = {}
+    """Names and passwords: every caller must show that he is one of them; without `accept`, from anywhere."""
+    users_file: Annotated[UsersFile | None, PlainValidator(_users_file)] = None
+    """More of them, as `htdigest` writes them."""
     address: Annotated[str | None, _or_null(values.trunk_address)] = None
     """Where its calls go out: ``sip:host:port``, ``;transport=tcp`` if wanted."""
     numbers: tuple[Annotated[str, PlainValidator(values.number_pattern)], ...] = ()
@@ -405,8 +456,23 @@ class Config(Section):
                 trusted=trunk.trusted,
                 pass_headers=trunk.pass_headers,
                 redirects=trunk.redirects,
+                users=self._users_of(trunk),
             )
             for trunk in self.trunks
+        )
+
+    def _users_of(self, trunk: TrunkConfig) -> tuple[User, ...]:
+        from forkproxy.signalling.authentication import User
+
+        plain = [User(name, trunk.name, secret.get_secret_value()) for name, secret in trunk.users.items()]
+        filed = {} if trunk.users_file is None else trunk.users_file.users
+        return (
+            *plain,
+            *(
+                User(name, trunk.name, hashed=hashes)
+                for (name, realm), hashes in filed.items()
+                if realm == self.sip.realm
+            ),
         )
 
     def secrets(self) -> tuple[str, ...]:
@@ -414,4 +480,5 @@ class Config(Section):
         models: list[BaseModel] = [*self.trunks, self.account]
         models += [instance.settings for instance in self._instances.values()]
         found = [value for model in models for _, value in model if isinstance(value, SecretStr)]
+        found += [secret for trunk in self.trunks for secret in trunk.users.values()]
         return tuple(secret.get_secret_value() for secret in found)

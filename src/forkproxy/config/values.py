@@ -320,3 +320,10 @@ def _split(target: str) -> tuple[str, int | None]:
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError(f"{port!r} is not a port (0 to 65535)")
     return host, int(port)
+
+
+def realm(value: object) -> str:
+    """A realm of digest authentication: text that needs no escape in quotes."""
+    if not isinstance(value, str) or not re.fullmatch(r"[ !#-\[\]-~]{1,100}", value):
+        raise ValueError("must be 1 to 100 ASCII characters without quotes and backslashes")
+    return value

@@ -70,6 +70,8 @@ class ApiServer:
         captures: Captures | None = None,
         trunks: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
         trunk_figures: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
+        refusals: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+        pardon: Callable[[str], bool] = lambda _host: False,
     ) -> None:
         """
         Args:
@@ -83,6 +85,8 @@ class ApiServer:
             captures: traces calls; None: none are traced.
             trunks: the trunks, ready for JSON.
             trunk_figures: what is counted for each trunk, by the names of `forkproxy.control.metrics.TRUNKS`.
+            refusals: the sources that were refused, ready for JSON.
+            pardon: ends a source's ban; False: nothing is known of it.
         """
         self.address = listen
         """Where it listens; after `start` with the real port."""
@@ -95,6 +99,8 @@ class ApiServer:
         self._captures = captures or Captures(None)
         self._trunks = trunks
         self._trunk_figures = trunk_figures
+        self._refusals = refusals
+        self._pardon = pardon
         self._requests = {"http_requests": 0, "http_bad_requests": 0, "http_connections_refused": 0}
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -110,6 +116,8 @@ class ApiServer:
         application.router.add_get("/calls", self._running)
         application.router.add_post("/calls/{sid}/{action:mask|unmask}", self._masking)
         application.router.add_get("/trunks", self._lines)
+        application.router.add_get("/refusals", self._refused)
+        application.router.add_post("/refusals/pardon", self._pardoning)
         application.router.add_get("/traces", self._traces)
         application.router.add_post("/traces", self._tracing)
         application.router.add_post("/traces/{number:[0-9]{1,9}}/stop", self._tracing_no_more)
@@ -186,6 +194,16 @@ class ApiServer:
     async def _lines(self, request: web.Request) -> web.Response:
         text = json.dumps({"trunks": list(self._trunks())}, default=str)
         return web.Response(text=text + "\n", content_type="application/json")
+
+    async def _refused(self, request: web.Request) -> web.Response:
+        text = json.dumps({"sources": list(self._refusals())}, default=str)
+        return web.Response(text=text + "\n", content_type="application/json")
+
+    async def _pardoning(self, request: web.Request) -> web.Response:
+        source = request.query.get("source", "")
+        if not self._pardon(source):
+            return _text(404, "no such source has been refused")
+        return _text(200, "pardoned")
 
     async def _traces(self, request: web.Request) -> web.Response:
         return web.Response(

@@ -28,6 +28,7 @@ from forkproxy.media import MediaEngine, MediaLeg
 from forkproxy.media.audio import load_wav
 from forkproxy.model import Address, Frame, Track
 from forkproxy.signalling import IncomingLeg, Leg, OutgoingLeg, SipEndpoint, TraceMessage, sdes, sdp
+from forkproxy.signalling.access import by_address
 from forkproxy.signalling.events import Answered, Confirmed, Ended, LegEvent, Progress
 
 HOST = "127.0.0.1"
@@ -48,7 +49,7 @@ class Phone:
             listen=[f"udp://{HOST}:0"],
             user_agent=f"forkproxy-demo ({self._name})",
             on_invite=self._on_invite,
-            admit=lambda address: address.host == HOST,
+            admit=by_address(lambda address: address.host == HOST),
         )
         self._trace: list[SipMessage] = []
         self._heard: list[bytes] = []

@@ -53,6 +53,7 @@ cdef class Session:
     cdef public bytes local_sdp  # what our offer or answer says
     cdef readonly bytes remote_sdp  # what the peer's last offer or answer said
     cdef readonly bint incoming
+    cdef readonly object trunk  # the name of the one that the caller belongs to, or None
     cdef readonly bint recording  # the peer is a recording client (RFC 7866)
     cdef readonly str call_id, from_uri, from_display, from_user, to_uri, to_display, request_uri, to_user
     cdef readonly str host  # where the INVITE came from

@@ -44,6 +44,7 @@ class Session:
     remote_sdp: bytes | None
     incoming: bool
     recording: bool
+    trunk: str | None
     call_id: str
     from_uri: str
     from_display: str

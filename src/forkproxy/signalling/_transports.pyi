@@ -1,6 +1,6 @@
 """The sockets as PJSIP sees them (ext/pjsip/transports.pyx)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
 from forkproxy.model import Terms
@@ -16,7 +16,10 @@ class Core:
 class Agent:
     """One SipEndpoint's side of the engine."""
 
-    admit: Callable[[str, str, int, Transport], tuple[bytes, int] | int]
+    admit: Callable[
+        [str, str, int, Transport, bytes],
+        tuple[bytes, int, str | None] | tuple[int, Sequence[tuple[bytes, bytes]]],
+    ]
     events: list[Event]
     counts: dict[str, int]
     sessions: set[Session]
@@ -24,7 +27,12 @@ class Agent:
     sent: int
     terms: Terms
     def __init__(
-        self, product: bytes, admit: Callable[[str, str, int, Transport], tuple[bytes, int] | int]
+        self,
+        product: bytes,
+        admit: Callable[
+            [str, str, int, Transport, bytes],
+            tuple[bytes, int, str | None] | tuple[int, Sequence[tuple[bytes, bytes]]],
+        ],
     ) -> None: ...
 
 @final

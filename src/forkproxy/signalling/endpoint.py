@@ -12,6 +12,7 @@ from forkproxy.errors import SdpError, SignallingError
 from forkproxy.model import Address, Terms, new_sid
 from forkproxy.signalling import _dialogs, _requests, _sessions, _transports, siprec, uris
 from forkproxy.signalling import sdp as descriptions
+from forkproxy.signalling.access import Admit, Refused
 from forkproxy.signalling.dialling import Attempts, Invite
 from forkproxy.signalling.driver import Driver, driver
 from forkproxy.signalling.events import (
@@ -26,6 +27,7 @@ from forkproxy.signalling.events import (
     ReofferWithdrawn,
     Requested,
 )
+from forkproxy.signalling.gate import Gate
 from forkproxy.signalling.health import Health
 from forkproxy.signalling.intake import Intake, TraceMessage
 from forkproxy.signalling.legs import IncomingLeg, Leg, Listener, OutgoingLeg
@@ -78,8 +80,10 @@ class SipEndpoint:
         advertise: str | Sequence[str] | None = None,
         user_agent: str,
         on_invite: Callable[[IncomingLeg], None],
-        admit: Callable[[Address], bool],
+        admit: Admit,
         nameservers: Sequence[Address] = (),
+        gate: Gate | None = None,
+        takes_call: Callable[[], bool] = lambda: True,
         terms: Terms | None = None,
         tls: TlsSettings | None = None,
         keep_alive: float | None = None,
@@ -91,7 +95,9 @@ class SipEndpoint:
                 into Contact and Via.
             user_agent: what User-Agent and Server say.
             on_invite: called with every new call that is admitted.
-            admit: whether requests from this address are heard; 403 otherwise.
+            admit: whether a request outside dialogs is heard.
+            gate: what strangers may send at all; None: everything.
+            takes_call: whether one more call is taken; 503 otherwise.
             nameservers: whom to ask for names instead of the system's; they hold for the whole process.
             terms: session timers and reliable responses; `terms` changes them for the calls to come.
             tls: the certificates; ``tls://`` listen addresses need them.
@@ -113,13 +119,14 @@ class SipEndpoint:
         self._product = uris.reason_phrase(user_agent) or b"forkproxy"
         self._on_invite = on_invite
         self._admit = admit
+        self._takes_call = takes_call
         self._driver: Driver = driver()
         self.agent: Agent = _transports.Agent(self._product, self._decide)
         self.terms = terms or Terms()
         self.accepting = True
         """False: new calls get 503 with Retry-After."""
         self._listeners: list[AnyListener] = []
-        self.intake = Intake(self._driver)
+        self.intake = Intake(self._driver, gate)
         self._counts = self.intake.counts
         self._legs: dict[str, Leg] = {}
         self._idle = asyncio.Event()
@@ -464,23 +471,27 @@ class SipEndpoint:
             log.exception("call %s from %s: taking it failed", leg.call_id, leg.remote)
             leg.hang_up(500)
 
-    def _decide(self, method: str, host: str, port: int, transport: Transport) -> tuple[bytes, int] | int:
+    def _decide(
+        self, method: str, host: str, port: int, transport: Transport, message: bytes
+    ) -> tuple[bytes, int, str | None] | tuple[int, Sequence[tuple[bytes, bytes]]]:
         """Whether a request outside dialogs is heard; runs inside PJSIP's stack, so it only decides."""
         try:
-            admitted = self._admit(Address(host, port))
+            verdict = self._admit(Address(host, port), method, message)
         except Exception:
             log.exception("%s from %s: admitting it failed", method, host)
-            return 500
-        if not admitted:
+            return 500, ()
+        if isinstance(verdict, Refused):
             self._counts["refused"] += 1
-            return 403
+            return verdict.status, [(name.encode(), value.encode()) for name, value in verdict.headers]
         if method == "INVITE" and not self.accepting:
             self._counts["refused_draining"] += 1
-            return 503
+            return 503, ()
+        if method == "INVITE" and not self._takes_call():
+            return 503, ()
         for listener in self._listeners:
             if listener.home is transport or listener.home is transport.listener:
-                return self.own.host(listener.url, host).encode(), self.own.port(listener.url)
-        return 503
+                return self.own.host(listener.url, host).encode(), self.own.port(listener.url), verdict.trunk
+        return 503, ()
 
     @property
     def terms(self) -> Terms:

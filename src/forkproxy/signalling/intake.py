@@ -15,6 +15,7 @@ from forkproxy.signalling.mending import bare, refusal
 if TYPE_CHECKING:
     from forkproxy.signalling._transports import Transport
     from forkproxy.signalling.driver import Driver
+    from forkproxy.signalling.gate import Gate
 
 Answer = Callable[[bytes], None]
 _KINDS = {
@@ -46,8 +47,9 @@ Tracer = Callable[[TraceMessage], None]
 class Intake:
     """The receiving end of all of an endpoint's sockets."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, gate: Gate | None = None) -> None:
         self._driver = driver
+        self.gate = gate
         self.counts: Counter[str] = Counter()
         """What has happened, by the names in docs/sip.md."""
         self.tracer: Tracer | None = None
@@ -63,6 +65,8 @@ class Intake:
 
     def message(self, transport: Transport, data: bytes, host: str, port: int, answer: Answer) -> None:
         """One whole message, from a datagram or a stream; `answer` sends bytes back to where it came from."""
+        if self.gate is not None and not self.gate.hears(host, data):
+            return
         if self.tracer is not None:
             self.trace(transport, False, data, host, port)
         verdict = self._driver.engine.receive(transport, data, host, port)
@@ -74,6 +78,8 @@ class Intake:
             kind = _KINDS.get(verdict)  # None: for a socket that is being closed
             if kind is not None:
                 self.malformed(kind)
+                if self.gate is not None:
+                    self.gate.strike(host, "malformed")
                 response = refusal(data, 400, host, port) if kind != "oversize" else None
                 if response is not None:
                     answer(response)

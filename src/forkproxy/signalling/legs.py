@@ -238,6 +238,8 @@ class IncomingLeg(Leg):
         """The INVITE's session description; None: the caller wants our offer, in the 200."""
         self.transport = session.transport
         """``udp``, ``tcp`` or ``tls``."""
+        self.trunk = session.trunk
+        """The name of the trunk that the caller has shown to be of, by a password; None: see its address."""
         self.recording = session.recording
         """Whether the caller is a recording client (RFC 7866): what it sends is another call's audio."""
 

@@ -89,7 +89,8 @@ class Connection(asyncio.Protocol):
         self._socket = cast(asyncio.Transport, transport)
         self._host, self._port = self._socket.get_extra_info("peername")[:2]
         if not self._ours:
-            if not self._listener.admits(self._host):
+            gate = self._intake.gate
+            if not self._listener.admits(self._host) or (gate is not None and gate.shuts_out(self._host)):
                 self._intake.count("connections_refused")
                 self._socket.abort()
                 return

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from forkproxy.model import Redirects, SrtpMode
 from forkproxy.numbers import Rule
+from forkproxy.signalling.authentication import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Trunk:
     """Headers of a caller's INVITE that its callees get; None: those that all get."""
     redirects: Redirects | None = None
     """What becomes of its 3xx; None: as of all others."""
+    users: tuple[User, ...] = ()
+    """Who calls in by it must be one of them, by digest; without `accept`, from anywhere."""
 
     @property
     def identity(self) -> str:
@@ -108,6 +111,13 @@ def origin(trunks: Sequence[Trunk], host: str) -> Trunk | None:
     if address is None:
         return None
     return next((trunk for trunk in trunks if any(address in network for network in trunk.accept)), None)
+
+
+def owner(trunks: Sequence[Trunk], host: str, name: str | None) -> Trunk | None:
+    """Whose a call is: that of the trunk that its caller has shown to be of, otherwise by its address."""
+    if name is None:
+        return origin(trunks, host)
+    return next((trunk for trunk in trunks if trunk.name == name), None)
 
 
 def _matches(number: str, pattern: str) -> bool:
