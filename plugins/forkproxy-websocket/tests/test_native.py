@@ -110,6 +110,14 @@ def test_any_template_is_filled_as_it_says(
     assert unframed(octets) == [template.fill(1, 7, payload)]
 
 
+def test_a_template_that_has_the_audio_more_than_once() -> None:
+    template = Template((b"x",) * 9, (Hole.PAYLOAD,) * 8)
+    made = outlet(nowhere(), template, template)
+    batch = [Frame(Track.INBOUND, number, 1, bytes(4000)) for number in range(50)]
+    octets = made.messages(batch)
+    assert unframed(octets) == [template.fill(each.number, each.number, each.payload) for each in batch]
+
+
 def test_keys_are_never_the_same() -> None:
     made = outlet(nowhere())
     octets = made.messages(frames(500))

@@ -90,7 +90,11 @@ cdef extern from *:
 
 cdef inline uint32_t message_room(const Template *template, uint32_t payload) noexcept nogil:
     """Octets that a frame may take."""
-    return HEADER + template.size + <uint32_t>template.count * DIGITS + (payload + 2) // 3 * 4
+    cdef uint32_t room = HEADER + template.size
+    cdef int i
+    for i in range(template.count):
+        room += (payload + 2) // 3 * 4 if template.holes[i] == PAYLOAD else DIGITS
+    return room
 
 
 cdef inline uint32_t message_put(
