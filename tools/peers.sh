@@ -8,9 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/apt.sh
 
-declare -A package=([sipp]=sip-tester [baresip]=baresip-core [sox]=sox [tshark]=tshark [kamailio]=kamailio)
+declare -A package=([sipp]=sip-tester [baresip]=baresip-core [sox]=sox [tshark]=tshark [kamailio]=kamailio [svmap]=sipvicious)
 missing=()
-programs=(sipp baresip sox tshark kamailio)
+programs=(sipp baresip sox tshark kamailio svmap)
 if [ "${1:-}" = bench ]; then
     package[rtpengine]=rtpengine-daemon
     programs+=(rtpengine)
