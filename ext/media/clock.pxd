@@ -15,7 +15,7 @@ its time and the reordering window are over. The rules, in the order in which a 
   timeline. If the sender's clock and ours have drifted further apart than `EARLY_NS` or `TARDY_NS`, one frame
   is dropped or inserted. The two limits leave 36 ms, so two tracks of 20 ms packets never part by more than a
   frame.
-- Holes are concealed by repeating the last samples, faded out over 60 ms; then there is silence.
+- Holes are concealed (conceal.pxd), faded out over 60 ms; then there is silence, up to what follows.
 
 A place on the timeline is 125 us. What lies there is an octet of mu-law, or, for those who want linear
 samples, one, two or three of these (8, 16, 24 kHz): `unit` octets.
@@ -27,6 +27,14 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from media.conceal cimport (
+    HISTORY,
+    LEAD,
+    Concealment,
+    conceal_begin,
+    conceal_lead,
+    conceal_sample,
+)
 from media.g711 cimport ULAW_SILENCE, g711_translate, ulaw_encode, ulaw_linear
 from media.ring cimport FRAME
 
@@ -39,7 +47,8 @@ cdef enum:
     TARDY_NS = 28000000        # EARLY_NS and the up to 20 ms that rounding down to a frame takes
     BLOCK_SECONDS = 4
     BLOCK_PACKETS = 20         # fewer say nothing about drift
-    FADE = 480                 # samples
+    FADE = 480                 # places
+    PAST = 2                   # frames that have been cut and are kept: HISTORY, and what concealment goes by
     AHEAD_FRAMES = 26          # room for what comes early: bursts, and packets of up to 200 ms
 
 cdef enum:
@@ -71,8 +80,7 @@ cdef struct Clock:
     int64_t emitted            # frames cut so far
     int32_t frames             # room, in frames from `emitted` on
     int32_t unit               # octets at a place; 1: mu-law, otherwise linear samples of two octets
-    uint8_t *samples           # position p lies at p % (frames * FRAME), times `unit`
-    uint8_t *last              # the newest one received at each place of a frame: what concealment repeats
+    uint8_t *samples           # position p lies at p % ((frames + PAST) * FRAME), times `unit`
     uint8_t *marks
     bint laid                  # a packet has been laid; what follows is about the newest one
     uint64_t source
@@ -85,7 +93,9 @@ cdef struct Clock:
     int64_t block_best         # ns that the best packet of the block was ahead of the timeline
     int32_t block_packets
     int32_t faded              # places concealed in a row, FADE: nothing left to repeat
+    bint blind                 # what follows a hole must not be looked at
     ClockFigures figures
+    Concealment concealment    # of the hole that the newest place cut lies in
 
 
 cdef inline void figures_add(ClockFigures *to, const ClockFigures *more) noexcept nogil:
@@ -109,17 +119,25 @@ cdef inline void figures_recount(ClockFigures *figures, int counted, int as_) no
     figures.masked += as_ == FLAG_MASKED
 
 
+cdef inline int64_t clock_size(const Clock *clock) noexcept nogil:
+    """Places of a clock's timeline: the room, and what has just been cut."""
+    return (clock.frames + PAST) * <int64_t>FRAME
+
+
 cdef inline int64_t clock_octets(const Clock *clock) noexcept nogil:
-    """What a clock's timeline takes: samples, a frame of the last ones, and marks."""
-    return (clock.frames * (clock.unit + 1) + clock.unit) * <int64_t>FRAME
+    """What a clock's timeline takes: samples and marks."""
+    return clock_size(clock) * (clock.unit + 1)
 
 
 cdef inline bint clock_allocate(Clock *clock) noexcept nogil:
-    """An empty timeline. False: no memory."""
+    """A timeline of silence. False: no memory."""
     clock.samples = <uint8_t *>calloc(1, clock_octets(clock))
-    clock.last = clock.samples + <int64_t>clock.frames * FRAME * clock.unit
-    clock.marks = clock.last + FRAME * clock.unit
-    return clock.samples != NULL
+    if clock.samples == NULL:
+        return False
+    if clock.unit == 1:
+        memset(clock.samples, ULAW_SILENCE, clock_size(clock))
+    clock.marks = clock.samples + clock_size(clock) * clock.unit
+    return True
 
 
 cdef inline bint clock_open(Clock *clock, int64_t start, int32_t window_frames, int32_t unit) noexcept nogil:
@@ -153,9 +171,9 @@ cdef inline int64_t clock_due(const Clock *clock, int64_t window_ns) noexcept no
 
 cdef inline void clock_quiet(Clock *clock, int64_t start, int64_t end) noexcept nogil:
     """Mark what is still empty from `start` to `end` as never sent."""
-    cdef int64_t size = <int64_t>clock.frames * FRAME
+    cdef int64_t size = clock_size(clock)
     cdef int64_t p = max(start, clock.emitted * FRAME)
-    end = min(end, clock.emitted * FRAME + size)
+    end = min(end, (clock.emitted + clock.frames) * FRAME)
     while p < end:
         if clock.marks[p % size] == EMPTY:
             clock.marks[p % size] = QUIET
@@ -167,9 +185,9 @@ cdef inline void clock_lay(
 ) noexcept nogil:
     """Copy `count` places to the timeline (mu-law through `table` unless NULL); what has been cut or has no
     room falls away."""
-    cdef int64_t size = <int64_t>clock.frames * FRAME
+    cdef int64_t size = clock_size(clock)
     cdef int64_t begin = max(position, clock.emitted * FRAME)
-    cdef int64_t end = min(position + count, clock.emitted * FRAME + size)
+    cdef int64_t end = min(position + count, (clock.emitted + clock.frames) * FRAME)
     cdef int32_t part
     if begin >= end:
         return
@@ -295,7 +313,10 @@ cdef inline void frame_silence(uint8_t *to, int32_t unit) noexcept nogil:
 
 cdef inline void clock_forget(Clock *clock) noexcept nogil:
     """Nothing of what has been cut may be repeated where something is lost."""
-    frame_silence(clock.last, clock.unit)
+    cdef int64_t frames = clock_size(clock) // FRAME
+    cdef int64_t frame
+    for frame in range(max(clock.emitted - PAST, 0), clock.emitted):
+        frame_silence(clock.samples + frame % frames * FRAME * clock.unit, clock.unit)
     clock.faded = FADE
 
 
@@ -310,41 +331,86 @@ cdef inline bint clock_whole(const uint8_t *marks) noexcept nogil:
     return missing == 0
 
 
-cdef inline void place_received(
-    Clock *clock, uint8_t *to, int place, const uint8_t *samples
+cdef inline int32_t clock_linear(const Clock *clock, int64_t position, int32_t n) noexcept nogil:
+    """The n-th linear sample of a place."""
+    cdef int64_t place = position % clock_size(clock)
+    if clock.unit == 1:
+        return ulaw_linear[clock.samples[place]]
+    return (<const int16_t *>(clock.samples + place * clock.unit))[n]
+
+
+cdef inline void place_silent(Clock *clock, uint8_t *at) noexcept nogil:
+    memset(at, ULAW_SILENCE if clock.unit == 1 else 0, clock.unit)
+
+
+cdef inline int64_t clock_hole_end(const Clock *clock, int64_t position, int64_t limit) noexcept nogil:
+    """Where the hole at `position` ends, as far as that is known and before `limit`."""
+    cdef int64_t size = clock_size(clock)
+    limit = min(limit, clock.end)
+    while position < limit and clock.marks[position % size] == EMPTY:
+        position += 1
+    return position
+
+
+cdef inline void clock_lose(Clock *clock, int64_t position, int32_t scale) noexcept nogil:
+    """A hole begins at `position`; all that is before it has been filled."""
+    cdef int16_t history[840]  # MOST_SCALE * HISTORY
+    cdef int32_t i
+    for i in range(HISTORY * scale):
+        if position - HISTORY + i // scale < 0:
+            history[i] = 0
+        else:
+            history[i] = <int16_t>clock_linear(clock, position - HISTORY + i // scale, i % scale)
+    conceal_begin(&clock.concealment, history, scale)
+
+
+cdef inline int32_t clock_fill(
+    Clock *clock, int64_t position, int32_t n, int64_t end, int32_t scale
 ) noexcept nogil:
-    """One place of a frame: what came."""
-    if clock.unit == 1:
-        to[place] = clock.last[place] = samples[place]
-    else:
-        memcpy(to + place * clock.unit, samples + place * clock.unit, clock.unit)
-        memcpy(clock.last + place * clock.unit, samples + place * clock.unit, clock.unit)
+    """The n-th linear sample of a place in the hole, which goes on to `end`."""
+    cdef int64_t following = position * scale + n
+    cdef int32_t number = clock.faded * scale + n
+    cdef int32_t sample = 0
+    cdef int32_t left
+    if clock.faded < FADE:
+        sample = conceal_sample(&clock.concealment, number) * (FADE * scale - number) // (FADE * scale)
+    left = <int32_t>(end * scale - following)
+    if clock.blind or left > LEAD * scale or end >= clock.end or clock.concealment.period == 0:
+        return sample
+    if clock.marks[end % clock_size(clock)] != SAMPLE:
+        return sample
+    while following < end * scale:
+        following += clock.concealment.period
+    if following >= clock.end * scale or clock.marks[following // scale % clock_size(clock)] != SAMPLE:
+        return sample
+    sample = conceal_lead(
+        sample, clock_linear(clock, following // scale, following % scale), left, scale
+    )
+    return sample
 
 
-cdef inline void place_repeated(const Clock *clock, uint8_t *to, int place) noexcept nogil:
-    """One place of a frame: what came here last, fainter."""
-    cdef int16_t *samples
-    cdef const int16_t *last
-    cdef int i
-    if clock.unit == 1:
-        to[place] = ulaw_encode(ulaw_linear[clock.last[place]] * (FADE - clock.faded) // FADE)
-        return
-    samples = <int16_t *>(to + place * clock.unit)
-    last = <const int16_t *>(clock.last + place * clock.unit)
-    for i in range(clock.unit // 2):
-        samples[i] = <int16_t>(last[i] * (FADE - clock.faded) // FADE)
-
-
-cdef inline void place_silent(const Clock *clock, uint8_t *to, int place) noexcept nogil:
-    if clock.unit == 1:
-        to[place] = ULAW_SILENCE
-    else:
-        memset(to + place * clock.unit, 0, clock.unit)
+cdef inline void clock_conceal(
+    Clock *clock, int64_t position, int64_t end, uint8_t *at
+) noexcept nogil:
+    """Write a place of the hole that goes on to `end`."""
+    cdef int32_t scale = max(clock.unit // 2, 1)
+    cdef int32_t n, sample
+    if clock.faded == 0:
+        clock_lose(clock, position, scale)
+    for n in range(scale):
+        sample = clock_fill(clock, position, n, end, scale)
+        if clock.unit == 1:
+            at[0] = ulaw_encode(sample)
+        else:
+            (<int16_t *>at)[n] = <int16_t>max(-32768, min(32767, sample))
+    clock.faded = min(clock.faded + 1, <int32_t>FADE)
 
 
 cdef inline int clock_cut(Clock *clock, uint8_t *to) noexcept nogil:
     """Write the next frame, FRAME places, to `to`; its flags."""
-    cdef int64_t at = clock.emitted % clock.frames * FRAME
+    cdef int64_t begin = clock.emitted * FRAME
+    cdef int64_t end = begin   # of the hole, once it has been looked for
+    cdef int64_t at = begin % clock_size(clock)
     cdef uint8_t *samples = clock.samples + at * clock.unit
     cdef uint8_t *marks = clock.marks + at
     cdef bint some = False
@@ -354,26 +420,23 @@ cdef inline int clock_cut(Clock *clock, uint8_t *to) noexcept nogil:
     clock.emitted += 1
     if clock_whole(marks):
         memcpy(to, samples, FRAME * clock.unit)
-        memcpy(clock.last, samples, FRAME * clock.unit)
         memset(marks, EMPTY, FRAME)
         clock.faded = 0
         clock.figures.received += 1
         return FLAG_RECEIVED
     for i in range(FRAME):
         if marks[i] == SAMPLE:
-            place_received(clock, to, i, samples)
             clock.faded = 0
             some = True
-        elif marks[i] == EMPTY and clock.faded < FADE:
-            place_repeated(clock, to, i)
-            clock.faded += 1
+        elif marks[i] == EMPTY:
+            if end <= begin + i:
+                end = clock_hole_end(clock, begin + i, begin + FRAME + LEAD)
+            clock_conceal(clock, begin + i, end, samples + i * clock.unit)
             hole = True
         else:
-            place_silent(clock, to, i)
-            if marks[i] == QUIET:
-                clock.faded = FADE
-            else:
-                hole = True
+            place_silent(clock, samples + i * clock.unit)
+            clock.faded = FADE
+    memcpy(to, samples, FRAME * clock.unit)
     memset(marks, EMPTY, FRAME)
     # A hole with something behind it was lost; one with nothing behind it may be the end of what is sent.
     if some or (hole and (clock.end > clock.emitted * FRAME or not faded_out)):

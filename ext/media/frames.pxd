@@ -40,7 +40,8 @@ cdef inline void note_packet(Noted *noted, const Clock *clock, uint16_t sequence
 cdef inline void pair_cut(Clock *tracks, const Withheld *withheld, Pair *to) noexcept nogil:
     """Cut the next frame of both tracks.
 
-    A masked frame is silence on both, and concealment does not bring back later what it hid. A frame that a
+    A masked frame is silence on both, and concealment does not bring back what it hid, neither later nor
+    ahead of it. A frame that a
     hold touches is held, unless all of its samples came before.
     """
     cdef int64_t begin = tracks[0].start + tracks[0].emitted * FRAME_NS
@@ -48,7 +49,9 @@ cdef inline void pair_cut(Clock *tracks, const Withheld *withheld, Pair *to) noe
     cdef int32_t unit = tracks[0].unit
     cdef uint8_t *frame
     cdef int track, flags
+    cdef bint blind = withheld.masked.count and spans_touch(&withheld.masked, begin, begin + 3 * FRAME_NS)
     for track in range(2):
+        tracks[track].blind = blind
         frame = to.payload + track * FRAME * unit
         flags = clock_cut(&tracks[track], frame)
         if masked:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from operator import mul
 
 from forkproxy.media.figures import TrackFigures
 from forkproxy.media.g711 import decode_alaw_sample, decode_ulaw_sample, encode_ulaw_sample
@@ -67,6 +68,44 @@ def _difference(a: int, b: int, bits: int) -> int:
     return (a - b + half) % (1 << bits) - half
 
 
+def _divide(a: int, b: int) -> int:
+    """As C divides: towards 0."""
+    return a // b if a >= 0 else -(-a // b)
+
+
+class Concealment:
+    """What goes on in a hole behind 280 places of linear samples; the rules are in ext/media/conceal.pxd."""
+
+    def __init__(self, history: list[int], scale: int) -> None:
+        def likeness(lag: int) -> float:
+            newest, before = history[-160 * scale :: scale], history[-160 * scale - lag : -lag : scale]
+            product, energy = sum(map(mul, newest, before)), sum(map(mul, before, before))
+            return float(product) * float(product) / float(energy) if product > 0 and energy else 0.0
+
+        def best(lags: range, first: tuple[float, int]) -> tuple[float, int]:
+            """The likeliest lag; `first`, or the first of several, where none is likelier."""
+            for lag in lags:
+                if (found := likeness(lag)) > first[0]:
+                    first = found, lag
+            return first
+
+        shortest, longest = 40 * scale, 120 * scale
+        most, period = best(range(shortest, longest + 1, 2 * scale), (0.0, longest))
+        around = range(max(period - 2 * scale + 1, shortest), min(period + 2 * scale - 1, longest) + 1)
+        self.period = period = best(around, (most, period))[1]
+        self.jump = history[-1] - history[-1 - period]
+        self.blend = blend = period // 4
+        self.cycle = history[-period:]
+        for n in range(blend):
+            ends, begins = history[n - blend], history[n - blend - period]
+            self.cycle[n - blend] = _divide(ends * (blend - n) + begins * (n + 1), blend + 1)
+
+    def sample(self, number: int) -> int:
+        """A sample of the hole, from 0."""
+        fade = _divide(self.jump * max(self.blend - number, 0), self.blend + 1)
+        return self.cycle[number % self.period] + fade
+
+
 @dataclass(slots=True)
 class TrackClock:
     """One track's timeline; the rules are in ext/media/clock.pxd. Times are nanoseconds of any clock."""
@@ -88,8 +127,9 @@ class TrackClock:
     heard: dict[int, bytes] = field(default_factory=dict)
     """Position to what was heard there."""
     quiet: set[int] = field(default_factory=set)
-    last: dict[int, bytes] = field(default_factory=dict)
-    """Place in a frame to what was heard there last."""
+    past: bytes = b""
+    """The two frames that were cut last."""
+    concealment: Concealment | None = None
     faded: int = 480
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(TrackFigures.__dataclass_fields__, 0)
@@ -168,19 +208,24 @@ class TrackClock:
         positions = range(self.emitted * FRAME_BYTES, (self.emitted + 1) * FRAME_BYTES)
         faded_out = self.faded >= 480
         frame = bytearray()
-        for place, at in enumerate(positions):
+        behind: int | None = None
+        for at in positions:
             if at in self.heard:
-                self.last[place] = self.heard[at]
                 self.faded = 0
                 frame += self.heard[at]
             elif at in self.quiet:
                 self.faded = 480
                 frame += self._silence
-            elif self.faded < 480:
-                frame += self._fainter(self.last.get(place, bytes(self.unit)))
-                self.faded += 1
             else:
-                frame += self._silence
+                if behind is None or behind <= at:
+                    ahead = range(at + 1, min(positions.stop + 80, self.end))
+                    behind = next(
+                        (each for each in ahead if each in self.heard or each in self.quiet), 1 << 62
+                    )
+                if self.faded == 0:
+                    self._lose(self.past + frame)
+                frame += self._fill(at, behind)
+        self.past = (self.past + bytes(frame))[-2 * FRAME_BYTES * self.unit :]
         received = sum(at in self.heard for at in positions)
         holes = sum(at not in self.heard and at not in self.quiet for at in positions)
         self.emitted += 1
@@ -200,12 +245,38 @@ class TrackClock:
     def _silence(self) -> bytes:
         return bytes([SILENCE]) if self.unit == 1 else bytes(self.unit)
 
-    def _fainter(self, last: bytes) -> bytes:
-        share = 480 - self.faded
+    def _linear(self, octets: bytes) -> list[int]:
         if self.unit == 1:
-            return bytes([encode_ulaw_sample(int(decode_ulaw_sample(last[0]) * share / 480))])
-        samples = struct.iter_unpack("<h", last)
-        return b"".join(struct.pack("<h", int(sample * share / 480)) for (sample,) in samples)
+            return [decode_ulaw_sample(octet) for octet in octets]
+        return [sample for (sample,) in struct.iter_unpack("<h", octets)]
+
+    def _lose(self, before: bytes) -> None:
+        """A hole begins behind all that was cut."""
+        scale = max(self.unit // 2, 1)
+        history = self._linear(before[-280 * self.unit :])
+        self.concealment = Concealment([0] * (280 * scale - len(history)) + history, scale)
+
+    def _fill(self, at: int, behind: int) -> bytes:
+        """What a position in a hole that goes on to `behind` is filled with."""
+        scale = max(self.unit // 2, 1)
+        made = [self._sample(at * scale + n, self.faded * scale + n, behind, scale) for n in range(scale)]
+        self.faded = min(self.faded + 1, 480)
+        if self.unit == 1:
+            return bytes([encode_ulaw_sample(made[0])])
+        return struct.pack(f"<{scale}h", *(max(-32768, min(32767, each)) for each in made))
+
+    def _sample(self, at: int, number: int, behind: int, scale: int) -> int:
+        sample, fade = 0, 480 * scale
+        if number < fade and self.concealment is not None:
+            sample = _divide(self.concealment.sample(number) * (fade - number), fade)
+        left = behind * scale - at
+        if self.concealment is None or left > 80 * scale or behind not in self.heard:
+            return sample
+        following = at + -(-left // self.concealment.period) * self.concealment.period
+        if following >= self.end * scale or following // scale not in self.heard:
+            return sample
+        value = self._linear(self.heard[following // scale])[following % scale]
+        return _divide(sample * left + value * (80 * scale + 1 - left), 80 * scale + 1)
 
     def _jump(self, now: int) -> int:
         self.counts["jumps"] += 1
