@@ -54,7 +54,11 @@ class App:
             dialler=(dialling := Dialling()),
         )
         self._connectors: dict[str, Connector[Any]] = config.make_connectors(host)
-        self._gate = Gate(lambda host: self._access.knows(host), config.sip.limits)
+        self._gate = Gate(
+            lambda host: self._access.knows(host),
+            config.sip.limits,
+            open_to_all=lambda: self._access.open_to_all,
+        )
         self._access = Access(
             config.routes(),
             silent=config.sip.limits.silent,

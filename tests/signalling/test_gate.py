@@ -15,7 +15,7 @@ from forkproxy.signalling.gate import WINDOW, Gate
 from tests.signalling.support import Station, until
 
 INVITE = b"INVITE sip:x@y SIP/2.0\r\nTo: <sip:x@y>\r\n\r\n"
-BYE = b"BYE sip:x@y SIP/2.0\r\nt : <sip:x@y>;tag=abc\r\n\r\n"
+BYE = b"BYE sip:x@y SIP/2.0\r\nt : <sip:x@y>;tag=abc\r\ni: 7@y\r\n\r\n"
 Stations = Callable[..., Awaitable[Station]]
 FOE, FRIEND = "203.0.113.7", "192.0.2.1"
 
@@ -60,9 +60,18 @@ def test_a_ban_after_refusals_and_its_end(caplog: pytest.LogCaptureFixture) -> N
     assert "203.0.113.7 is banned for 60 s: 2 unknown, 1 password" in caplog.text
     assert not made.hears(FOE, INVITE)
     assert made.shuts_out(FOE)
-    assert made.hears(FOE, BYE)  # it may be the callee of a call
+    assert not made.hears(FOE, BYE)
+    made.talks = lambda call_id: call_id == "7@y"
+    assert made.hears(FOE, BYE)  # it is the callee of a call
+    assert not made.hears(FOE, INVITE + b"\nTo: x;tag=1\nCall-ID: 7@y")  # that is but a body
     assert made.hears(FOE, b"SIP/2.0 200 OK\r\n\r\n")
-    assert made.counters() == {"dropped_banned": 2, "dropped_flooding": 0, "bans": 1, "banned": 1}
+    assert made.counters() == {
+        "dropped_banned": 4,
+        "dropped_flooding": 0,
+        "dropped_unanswered": 0,
+        "bans": 1,
+        "banned": 1,
+    }
     clock.now += 61
     assert made.hears(FOE, INVITE)
     assert not made.shuts_out(FOE)
@@ -123,6 +132,39 @@ def test_the_operator_sees_the_worst_first() -> None:
             made.strike(host, "unknown")
     assert made.describe()[0] == {"source": "203.0.113.3", "refused": {"unknown": 3}, "banned_seconds": 600.0}
     assert [each["source"] for each in made.describe()] == ["203.0.113.3", "203.0.113.2", "203.0.113.1"]
+
+
+@pytest.mark.parametrize("data", [INVITE, BYE, b"OPTIONS x", b"rubbish", b"CANCEL sip:x SIP/2.0"])
+def test_silence_is_silence_whatever_comes(data: bytes) -> None:
+    made = gate(Clock(), silent=True, ban_after=None)
+    assert not made.hears(FOE, data)
+    assert made.counters()["dropped_unanswered"] == 1
+    assert made.describe()[0]["refused"] == {"unknown": 1}
+
+
+def test_silence_lets_those_call_who_know_a_password() -> None:
+    made = Gate(lambda host: False, Limits(silent=True), Clock(), open_to_all=lambda: True)
+    assert made.hears(FOE, INVITE)
+    assert not made.hears(FOE, b"OPTIONS x")
+
+
+def test_a_challenge_that_is_not_answered_bans_nobody() -> None:
+    """The sender may be forged, and be a user's address."""
+    made = gate(Clock(), ban_after=1)
+    made.strike(FOE, "challenged")
+    assert made.hears(FOE, INVITE)
+    made.strike(FOE, "password")
+    assert not made.hears(FOE, INVITE)
+
+
+def test_all_of_an_ipv6_network_is_one_stranger() -> None:
+    made = gate(Clock(), ban_after=2)
+    made.strike("2001:db8:1:2::7", "unknown")
+    made.strike("2001:db8:1:2:3:4:5:6", "unknown")
+    assert not made.hears("2001:db8:1:2::9", INVITE)
+    assert made.hears("2001:db8:1:3::9", INVITE)
+    assert made.describe()[0]["source"] == "2001:db8:1:2::/64"
+    assert made.pardon("2001:db8:1:2::1")
 
 
 async def test_a_banned_caller_gets_nothing_on_the_wire(stations: Stations) -> None:

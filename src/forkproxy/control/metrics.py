@@ -115,6 +115,7 @@ METRICS: dict[str, Metric] = {
     "sip_lag_seconds": _gauge("Seconds that work was late by, at most, within the last second."),
     "sip_dropped_banned": _counter("Requests and connections of banned addresses, which nobody looked at."),
     "sip_dropped_flooding": _counter("Requests over sip.source_rate, which nobody looked at."),
+    "sip_dropped_unanswered": _counter("Requests of strangers that got no answer: sip.strangers."),
     "sip_bans": _counter("Bans of addresses."),
     "sip_banned": _gauge("Addresses that are banned."),
     "sip_refused_draining": _counter("Calls refused with 503 while draining."),

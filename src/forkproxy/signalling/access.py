@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 LOGGED = 100
 """How many refused sources are named in the log: a forgotten carrier is seen, a scan fills no disk."""
+REQUEST_LINE = 4200
+"""Octets in which the request's URI stands."""
 REASONS = ("unknown", "unreadable", "challenged", "password")
 
 
@@ -76,7 +78,7 @@ class Access:
         """Admit by these from now on."""
         self._trunks = tuple(trunks)
         self._authenticator.users = {user.name: user for trunk in trunks for user in trunk.users}
-        self._anywhere = any(trunk.users and not trunk.accept for trunk in trunks)
+        self.open_to_all: bool = any(trunk.users and not trunk.accept for trunk in trunks)
 
     def knows(self, host: str) -> bool:
         """Whether `host` is this machine or some trunk's."""
@@ -93,7 +95,7 @@ class Access:
             return self._authenticated(address, method, message, trunk)
         if trunk is not None or source.is_loopback:
             return Admitted()
-        if self._anywhere and method == "INVITE":
+        if self.open_to_all and method == "INVITE":
             return self._authenticated(address, method, message, None)
         return self._refuse(address.host, "unknown", Refused(0 if self.silent else 403))
 
@@ -112,7 +114,9 @@ class Access:
         if method != "INVITE":
             return Admitted() if trunk is not None else self._refuse(address.host, "unknown", Refused(403))
         answers = [value for name, value in content(message).headers if name.lower() == "authorization"]
-        outcome = self._authenticator.check(method, answers)
+        target = message[:REQUEST_LINE].split(b" ", 2)[1:2]
+        uri = target[0].decode("utf-8", "replace") if target else ""
+        outcome = self._authenticator.check(method, answers, uri)
         if isinstance(outcome, User) and self._may_come_from(outcome, trunk):
             self._on_admitted(address.host)
             return Admitted(outcome.trunk)
@@ -120,7 +124,7 @@ class Access:
         challenge = Refused(401, tuple(self._authenticator.challenge(stale=stale)))
         if stale:
             return challenge
-        asked = isinstance(outcome, Failure) and outcome.reason == "none"
+        asked = isinstance(outcome, Failure) and outcome.reason in ("none", "unusable")
         return self._refuse(address.host, "challenged" if asked else "password", challenge)
 
     def _may_come_from(self, user: User, trunk: Trunk | None) -> bool:

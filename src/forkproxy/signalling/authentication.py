@@ -84,15 +84,15 @@ class Authenticator:
             if any(user.password is not None or algorithm in user.hashed for user in self.users.values())
         ]
 
-    def check(self, method: str, values: list[str]) -> User | Failure:
-        """Whose the request is, by the values of its Authorization headers."""
+    def check(self, method: str, values: list[str], uri: str) -> User | Failure:
+        """Whose the request to `uri` is, by the values of its Authorization headers."""
         ours = [found for value in values if (found := _parse(value)).get("realm") == self.realm]
         if not ours:
             return Failure("none")
-        outcomes = [self._check(method, each) for each in ours]
+        outcomes = [self._check(method, each, uri) for each in ours]
         return next((each for each in outcomes if isinstance(each, User)), outcomes[0])
 
-    def _check(self, method: str, answer: Mapping[str, str]) -> User | Failure:
+    def _check(self, method: str, answer: Mapping[str, str], uri: str) -> User | Failure:
         algorithm = answer.get("algorithm", "MD5").upper()
         nonce, count = answer.get("nonce", ""), answer.get("nc", "")
         if (
@@ -100,7 +100,7 @@ class Authenticator:
             or answer.get("qop") != "auth"
             or not re.fullmatch(r"[0-9A-Fa-f]{8}", count)
             or not answer.get("cnonce")
-            or not answer.get("uri")
+            or not _is_for(answer.get("uri", ""), uri)
         ):
             return Failure("unusable")
         made = self._made(nonce)
@@ -145,6 +145,22 @@ class Authenticator:
 
 def _hash(algorithm: str, text: str) -> str:
     return _HASHES[algorithm](text.encode("utf-8", "replace")).hexdigest()
+
+
+def _is_for(signed: str, uri: str) -> bool:
+    """Whether an answer for `signed` may go with a request to `uri` (RFC 7616, 3.4.6): same user and host.
+
+    Parameters and ports differ where a proxy is on the way; some clients sign the host alone.
+    """
+    one, other = _user_and_host(signed), _user_and_host(uri)
+    return one[1] == other[1] and (one[0] is None or one[0] == other[0])
+
+
+def _user_and_host(uri: str) -> tuple[str | None, str]:
+    rest = uri.partition(":")[2].partition(";")[0].partition("?")[0]
+    user, at, host = rest.rpartition("@")
+    host = host.partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return (user.partition(":")[0] if at else None), host.lower()
 
 
 def _parse(value: str) -> dict[str, str]:

@@ -127,6 +127,8 @@ class SipEndpoint:
         """False: new calls get 503 with Retry-After."""
         self._listeners: list[AnyListener] = []
         self.intake = Intake(self._driver, gate)
+        if gate is not None:
+            gate.talks = self._talks
         self._counts = self.intake.counts
         self._legs: dict[str, Leg] = {}
         self._idle = asyncio.Event()
@@ -444,6 +446,9 @@ class SipEndpoint:
             if reason == UNREFRESHED:
                 self._counts["sessions_expired"] += 1
             leg.happened(Ended(status, reason, detail))
+
+    def _talks(self, call_id: str) -> bool:
+        return any(each.call_id == call_id for each in self.agent.sessions)
 
     def _forget(self, leg: Leg) -> None:
         self._legs.pop(leg.id, None)

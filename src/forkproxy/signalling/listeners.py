@@ -18,12 +18,17 @@ from forkproxy.signalling.sockets import CONNECT, Connection, Datagrams
 if TYPE_CHECKING:
     from forkproxy.signalling._transports import Agent, Listener, Transport
     from forkproxy.signalling.endpoint import SipEndpoint
+    from forkproxy.signalling.gate import Gate
     from forkproxy.signalling.tls import Certificates
 
 SCHEMES = ("udp", "tcp", "tls")
 MAX_CONNECTIONS = 4096
 """Stream connections from peers on one listener."""
 MAX_PER_HOST = 256
+PER_STRANGER = 20
+"""Of one host that is no trunk's, so that trunks always find room;"""
+STRANGE_CONNECTIONS = MAX_CONNECTIONS // 8
+"""and of all such hosts."""
 FLUSH = 0.5
 """Seconds that close() lets connections deliver what is queued."""
 RECEIVE_BUFFER = 4 * 1024 * 1024
@@ -153,11 +158,21 @@ class StreamListener:
         return listener
 
     def admits(self, host: str) -> bool:
-        """Whether one more connection from `host` is taken."""
+        """Whether one more connection from `host` is taken; strangers leave room for the others."""
+        gate = self.endpoint.intake.gate
+        stranger = gate is not None and gate.is_stranger(host)
         if len(self.connections) >= MAX_CONNECTIONS or self._hosts[host] >= MAX_PER_HOST:
+            return False
+        if stranger and (self._hosts[host] >= PER_STRANGER or self._strange(gate) >= STRANGE_CONNECTIONS):
             return False
         self._hosts[host] += 1
         return True
+
+    def _strange(self, gate: Gate | None) -> int:
+        """Connections of strangers; counted when one more comes."""
+        return sum(
+            count for host, count in self._hosts.items() if gate is not None and gate.is_stranger(host)
+        )
 
     def joined(self, connection: Connection) -> None:
         """A connection has come about."""
