@@ -13,8 +13,8 @@ from tests.support.proxy import Proxy
 from tests.support.sipp import Sipp
 
 CALLS = 1000
-RATE = 100
-HOLD_MS = 11_000
+RATE = 60
+HOLD_MS = 18_000
 """A little longer than it takes to place them all: the last is up before the first hangs up."""
 TIMERS = 33.0
 """Seconds after which SIP's transactions have forgotten a call (RFC 3261: timers D, H and J, 32 seconds)."""
