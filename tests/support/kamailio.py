@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from tests.support.processes import Process, bound, free_ports, until
@@ -122,4 +123,8 @@ class Kamailio:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.process.kill()
+        self.process.signal(signal.SIGTERM)  # its children go with it, as they would not if it were killed
+        try:
+            await self.process.exited(10)
+        finally:
+            self.process.kill()
